@@ -1,0 +1,90 @@
+//! Bounds that hold before a tree is built.
+
+use crate::XmlError;
+
+/// How much a document may ask of us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest text, in bytes.
+    pub max_bytes: usize,
+    /// The deepest nesting of elements.
+    pub max_depth: u32,
+    /// The most elements.
+    pub max_elements: usize,
+    /// The most attributes (with namespace declarations) of one element.
+    pub max_attributes: usize,
+}
+
+impl Default for Limits {
+    /// For signatures, hash chains and messages: 10 MiB, 64 levels, 100,000 elements, 256 attributes.
+    fn default() -> Self {
+        Self { max_bytes: 10 << 20, max_depth: 64, max_elements: 100_000, max_attributes: 256 }
+    }
+}
+
+impl Limits {
+    /// For a global configuration of a large country: 256 MiB and 5,000,000 elements.
+    pub fn for_global_configuration() -> Self {
+        Self { max_bytes: 256 << 20, max_elements: 5_000_000, ..Self::default() }
+    }
+}
+
+/// One pass over the bytes that finds document types and counts tags and
+/// attributes, without building anything. It need not be an XML parser: text
+/// that confuses it is not well-formed, and the parser refuses it next.
+pub(crate) fn check(bytes: &[u8], limits: &Limits) -> Result<(), XmlError> {
+    if bytes.len() > limits.max_bytes {
+        return Err(XmlError::TooLarge(limits.max_bytes));
+    }
+    let mut rest = bytes;
+    let mut elements = 0_usize;
+    while let Some(at) = memchr::memchr(b'<', rest) {
+        rest = &rest[at..];
+        if rest.starts_with(b"<!--") {
+            rest = skip_past(rest, b"-->");
+        } else if rest.starts_with(b"<![CDATA[") {
+            rest = skip_past(rest, b"]]>");
+        } else if rest.starts_with(b"<?") {
+            rest = skip_past(rest, b"?>");
+        } else if rest.starts_with(b"<!") {
+            return Err(XmlError::Doctype);
+        } else {
+            elements += 1;
+            if elements > limits.max_elements.saturating_mul(2) {
+                return Err(XmlError::TooComplex("elements"));
+            }
+            rest = check_tag(rest, limits.max_attributes)?;
+        }
+    }
+    Ok(())
+}
+
+fn skip_past<'a>(text: &'a [u8], end: &[u8]) -> &'a [u8] {
+    match memchr::memmem::find(text, end) {
+        Some(at) => &text[at + end.len()..],
+        None => &[],
+    }
+}
+
+/// Walks one tag to its `>`, outside quotes, counting attribute values.
+fn check_tag(tag: &[u8], max_attributes: usize) -> Result<&[u8], XmlError> {
+    let mut at = 1;
+    let mut attributes = 0_usize;
+    while let Some(offset) = memchr::memchr3(b'>', b'"', b'\'', &tag[at..]) {
+        at += offset;
+        let found = tag[at];
+        at += 1;
+        if found == b'>' {
+            return Ok(&tag[at..]);
+        }
+        attributes += 1;
+        if attributes > max_attributes {
+            return Err(XmlError::TooComplex("attributes of one element"));
+        }
+        match memchr::memchr(found, &tag[at..]) {
+            Some(end) => at += end + 1,
+            None => return Ok(&[]),
+        }
+    }
+    Ok(&[])
+}
