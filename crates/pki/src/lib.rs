@@ -12,9 +12,15 @@
 
 mod algorithm;
 mod asn1;
+mod certificate;
 mod digest;
 mod error;
+mod key;
+pub mod name;
+mod pem;
 
 pub use algorithm::{EcdsaForm, SignatureAlgorithm, ecdsa_der_to_raw, ecdsa_raw_to_der};
+pub use certificate::{BasicConstraints, Certificate, KeyUsage, MAX_CERTIFICATE};
 pub use digest::{DigestAlgorithm, Digester};
 pub use error::PkiError;
+pub use key::{KeyKind, PublicKey, SigningKey};
