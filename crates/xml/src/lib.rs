@@ -124,6 +124,21 @@ impl<'a> Document<'a> {
     pub fn root(&self) -> Element<'_> {
         Element { tree: &self.tree, id: self.root }
     }
+
+    /// The canonical form of the whole document, with processing instructions
+    /// (and comments, where the method keeps them) around the root.
+    ///
+    /// # Errors
+    /// As [`Element::canonicalize`].
+    pub fn canonicalize(&self, method: Canonicalization) -> Result<Vec<u8>, XmlError> {
+        let nodes = if method.keeps_comments() {
+            NodeSet::all(&self.tree)
+        } else {
+            NodeSet::all_without_comments(&self.tree)
+        };
+        canonicalize_doc::<&str>(&self.tree, method.mode(), Some(&nodes), &[])
+            .map_err(|e| XmlError::Canonicalization(e.to_string()))
+    }
 }
 
 /// An element of a [`Document`].
