@@ -1,1 +1,32 @@
-//! (in the making)
+//! The agency's security server: it signs, timestamps and logs every message
+//! that it relays between its own information systems and other members'
+//! security servers (X-Road message transport protocol, REST protocol v1).
+//!
+//! A message's way reads top to bottom in [`client_side`] (a consumer's
+//! request) and [`provider_side`] (a provider's answer). What they stand on:
+//! [`settings`] and [`access`] (what is allowed), [`signing`] and
+//! [`verification`] (evidence), [`peers`] and [`tls`] (other servers),
+//! [`service_call`] (the provider's information system). What runs beside
+//! them: [`globalconf_client`], [`ocsp_client`], [`ocsp_exchange`],
+//! [`timestamper`], [`health`]. [`server`] ties it together.
+
+pub mod access;
+pub mod body;
+pub mod cli;
+pub mod client_side;
+pub mod download;
+pub mod globalconf_client;
+pub mod health;
+pub mod http;
+pub mod metrics;
+pub mod ocsp_client;
+pub mod ocsp_exchange;
+pub mod peers;
+pub mod provider_side;
+pub mod server;
+pub mod service_call;
+pub mod settings;
+pub mod signing;
+pub mod timestamper;
+pub mod tls;
+pub mod verification;

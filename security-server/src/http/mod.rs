@@ -1,0 +1,18 @@
+//! HTTP at the server's edges: bodies, serving, and what both sides share.
+
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Empty, Full};
+
+/// The body of every answer that this server gives.
+pub type Body = BoxBody<Bytes, std::io::Error>;
+
+/// A body that is in memory already.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed()
+}
+
+/// No body.
+pub fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed()
+}
