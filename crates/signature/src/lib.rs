@@ -8,8 +8,11 @@
 //!
 //! All of it is plain functions over bytes and values; time is a parameter.
 
+pub mod batch;
 mod error;
 pub mod hashchain;
+pub mod verify;
+pub mod xades;
 
 pub use error::{HashChainError, SignatureError};
 
