@@ -1,0 +1,216 @@
+//! What the log knows of its segments, in memory: the active segment's table,
+//! which records wait for a timestamp, which frames cover records with one,
+//! and the counters. Small parts of it go to the index now and then
+//! ([`Catalog::take_changes`]); the frames behind that checkpoint are read
+//! again when the log is opened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::codec::{Coverage, Digest, MAX_COVERED_SPAN, StoredBody, Timestamp, decode_message};
+use crate::frame::Kind;
+use crate::journal::Written;
+use crate::pending::{BLOCK_BYTES, Pending};
+use crate::scan::Frame;
+use crate::segment;
+use crate::table::Table;
+
+/// Where a checkpoint stands: all frames up to `last` are in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Checkpoint {
+    /// The last frame, if there is any.
+    pub(crate) last: Option<Written>,
+    /// Where the frame after it goes, if it goes into the same segment.
+    pub(crate) tail: u64,
+    pub(crate) records: u64,
+    pub(crate) segment_bytes: u64,
+    pub(crate) body_bytes: u64,
+}
+
+impl Checkpoint {
+    /// The sequence number of the first frame that is not in it.
+    pub(crate) fn next(&self) -> u64 {
+        self.last.map_or(1, |last| last.sequence.saturating_add(1))
+    }
+}
+
+/// A frame that covers records, by its last record and its own number, with
+/// its first record.
+pub(crate) type Group = ((u64, u64), u64);
+
+/// What changed since the last checkpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct Changes {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) blocks: Vec<(u64, Option<[u8; BLOCK_BYTES]>)>,
+    pub(crate) groups: Vec<Group>,
+}
+
+/// What a frame says to the catalog.
+#[derive(Debug, Clone)]
+pub(crate) enum Entry {
+    Message {
+        digest: Digest,
+        /// Bytes of its bodies in files.
+        body_bytes: u64,
+    },
+    Timestamp,
+    /// The covered records, in order.
+    Coverage {
+        first: u64,
+        last: u64,
+        records: Vec<u64>,
+    },
+}
+
+impl Entry {
+    /// Reads it from a whole frame; `None` when the payload makes no sense.
+    pub(crate) fn of(frame: &Frame) -> Option<Self> {
+        match frame.header.kind {
+            Kind::Message => {
+                let message = decode_message(&frame.payload)?;
+                let files = message.attachments.iter().filter(|a| a.body == StoredBody::File);
+                let body_bytes = files.fold(0u64, |sum, a| sum.saturating_add(a.length));
+                Some(Self::Message { digest: message.digest, body_bytes })
+            }
+            Kind::Timestamp => Timestamp::decode(&frame.payload).map(|_| Self::Timestamp),
+            Kind::Coverage => Coverage::decode(&frame.payload).map(|c| Self::covering(&c)),
+        }
+    }
+
+    pub(crate) fn covering(coverage: &Coverage) -> Self {
+        Self::Coverage {
+            first: coverage.first().0,
+            last: coverage.last().0,
+            records: coverage.records.iter().map(|(id, _)| id.0).collect(),
+        }
+    }
+
+    fn key(&self) -> Option<u64> {
+        match self {
+            Self::Message { digest, .. } => Some(digest.key),
+            _ => None,
+        }
+    }
+}
+
+/// The catalog.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    /// Full segments in order; those with a table in memory have none on disk yet.
+    pub(crate) sealed: BTreeMap<u64, Option<Arc<Table>>>,
+    pub(crate) active: Table,
+    pub(crate) pending: Pending,
+    /// Covering frames that are not in the index yet.
+    pub(crate) groups: BTreeMap<(u64, u64), u64>,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) damages: u64,
+    /// The next frame when changes were last taken.
+    taken: u64,
+}
+
+impl Catalog {
+    /// A catalog that knows what a checkpoint says, and no tables yet.
+    pub(crate) fn new(checkpoint: Checkpoint, pending: Pending) -> Self {
+        Self {
+            sealed: BTreeMap::new(),
+            active: Table::new(checkpoint.last.map_or(1, |last| last.segment)),
+            pending,
+            groups: BTreeMap::new(),
+            checkpoint,
+            damages: 0,
+            taken: checkpoint.next(),
+        }
+    }
+
+    /// Takes up a durable frame of the given length. Frames come in order.
+    pub(crate) fn apply(&mut self, written: Written, frame_bytes: u64, entry: &Entry) {
+        if written.segment != self.active.first {
+            let full = std::mem::replace(&mut self.active, Table::new(written.segment));
+            self.sealed.insert(full.first, Some(Arc::new(full)));
+        }
+        self.active.push(written.sequence, written.offset, entry.key());
+        self.count(written, frame_bytes, entry);
+    }
+
+    /// [`Self::apply`] without the table.
+    pub(crate) fn count(&mut self, written: Written, frame_bytes: u64, entry: &Entry) {
+        let checkpoint = &mut self.checkpoint;
+        checkpoint.last = Some(written);
+        checkpoint.tail = written.offset.saturating_add(frame_bytes);
+        checkpoint.segment_bytes = checkpoint.segment_bytes.saturating_add(frame_bytes);
+        match entry {
+            Entry::Message { body_bytes, .. } => {
+                checkpoint.records += 1;
+                checkpoint.body_bytes = checkpoint.body_bytes.saturating_add(*body_bytes);
+                self.pending.insert(written.sequence);
+            }
+            Entry::Timestamp => {}
+            Entry::Coverage { first, last, records } => {
+                for id in records {
+                    self.pending.remove(*id);
+                }
+                self.groups.insert((*last, written.sequence), *first);
+            }
+        }
+    }
+
+    /// The segment that holds a sequence number, if it is not beyond the end.
+    pub(crate) fn segment_of(&self, sequence: u64) -> Option<u64> {
+        if sequence >= self.checkpoint.next() {
+            return None;
+        }
+        if sequence >= self.active.first {
+            return Some(self.active.first);
+        }
+        self.sealed.range(..=sequence).next_back().map(|(first, _)| *first)
+    }
+
+    /// Covering frames in memory that may cover a record.
+    pub(crate) fn groups_of(&self, id: u64) -> Vec<u64> {
+        let range = (id, 0)..(id.saturating_add(MAX_COVERED_SPAN), 0);
+        let groups = self.groups.range(range).filter(|(_, first)| **first <= id);
+        groups.map(|((_, frame), _)| *frame).collect()
+    }
+
+    /// How many segments there are.
+    pub(crate) fn segments(&self) -> u64 {
+        self.sealed.len() as u64 + 1
+    }
+
+    /// Frames since changes were last taken.
+    pub(crate) fn behind(&self) -> u64 {
+        self.checkpoint.next().saturating_sub(self.taken)
+    }
+
+    /// What the index needs to know, if there is anything new.
+    pub(crate) fn take_changes(&mut self) -> Option<Changes> {
+        if self.behind() == 0 && self.groups.is_empty() {
+            return None;
+        }
+        self.taken = self.checkpoint.next();
+        Some(Changes {
+            checkpoint: self.checkpoint,
+            blocks: self.pending.take_changed(),
+            groups: self.groups.iter().map(|(key, first)| (*key, *first)).collect(),
+        })
+    }
+
+    /// The index has the changes.
+    pub(crate) fn saved(&mut self, changes: &Changes) {
+        for (key, _) in &changes.groups {
+            self.groups.remove(key);
+        }
+    }
+
+    /// The index does not have the changes: they are to be taken again.
+    pub(crate) fn not_saved(&mut self, changes: &Changes) {
+        self.pending.mark_changed(changes.blocks.iter().map(|(block, _)| *block));
+        self.taken = 0;
+    }
+
+    /// Where the frames of the first segment begin, when there is no checkpoint.
+    pub(crate) fn start() -> Checkpoint {
+        Checkpoint { tail: segment::HEADER_BYTES, ..Checkpoint::default() }
+    }
+}

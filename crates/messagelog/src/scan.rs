@@ -1,0 +1,227 @@
+//! Reads a segment from some offset on, tells where it ends, and what is damaged.
+//!
+//! After a crash the last write may be there in part: any of its pages may be
+//! missing. Nothing of it was acknowledged, so the scan ends at the first frame
+//! that is not whole, and the journal cuts the rest off. A frame that is not
+//! whole *before* frames of a later write is another matter: it was durable
+//! once, so the disk lost it. That is damage: it is reported, left in place and
+//! stepped over, never cut off.
+
+use std::io;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::codec::Digest;
+use crate::disk::DiskFile;
+use crate::error::{AtStep, LogError};
+use crate::frame::{ALIGNMENT, HEADER_BYTES, Header, Salt};
+use crate::segment;
+
+/// How much of each frame to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// All of it, with its checksum.
+    Whole,
+    /// The header and the first [`Digest::BYTES`] of the payload, unchecked.
+    Beginning,
+}
+
+/// A frame that was found.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) segment: u64,
+    pub(crate) offset: u64,
+    pub(crate) header: Header,
+    /// The payload, or its beginning.
+    pub(crate) payload: Bytes,
+}
+
+/// A place that could not be read, with the sequence numbers that are lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The segment, by its first sequence number.
+    pub segment: u64,
+    /// Where the damage begins, in bytes from the segment's beginning.
+    pub offset: u64,
+    /// The record numbers that are missing.
+    pub lost: Range<u64>,
+}
+
+/// Where a segment's frames end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct End {
+    /// The offset behind the last frame.
+    pub(crate) tail: u64,
+    /// The sequence number after the last frame's.
+    pub(crate) next: u64,
+    pub(crate) damages: Vec<Damage>,
+}
+
+/// What to scan.
+pub(crate) struct Scan<'a> {
+    pub(crate) file: &'a dyn DiskFile,
+    pub(crate) salt: &'a Salt,
+    /// The segment's first sequence number.
+    pub(crate) segment: u64,
+    /// Where to begin: a frame's beginning or the tail.
+    pub(crate) offset: u64,
+    /// The sequence number expected there.
+    pub(crate) expected: u64,
+    /// Whether it is the log's last segment, which may have a torn tail.
+    pub(crate) last: bool,
+    pub(crate) depth: Depth,
+}
+
+impl Scan<'_> {
+    /// Shows each frame to `visit`, in order.
+    pub(crate) fn run(
+        self,
+        visit: &mut dyn FnMut(Frame) -> Result<(), LogError>,
+    ) -> Result<End, LogError> {
+        let step = "reading a segment";
+        let length = self.file.length().at(step)?;
+        let mut end = End { tail: self.offset, next: self.expected, damages: Vec::new() };
+        loop {
+            let resume = match self.frame(end.tail, length).at(step)? {
+                Read::Whole(frame) if frame.header.sequence >= end.next => {
+                    let behind = end.tail.saturating_add(frame.header.frame_bytes());
+                    let next = frame.header.sequence.saturating_add(1);
+                    if frame.header.sequence > end.next {
+                        let lost = end.next..frame.header.sequence;
+                        end.damages.push(self.damage(end.tail, lost));
+                    }
+                    visit(frame)?;
+                    (end.tail, end.next) = (behind, next);
+                    continue;
+                }
+                Read::Whole(_) | Read::Nothing => end.tail.saturating_add(ALIGNMENT),
+                Read::BadPayload(header) => end.tail.saturating_add(header.frame_bytes()),
+            };
+            let Some((offset, sequence)) =
+                self.resume(end.tail, resume, end.next, length).at(step)?
+            else {
+                return Ok(end);
+            };
+            end.damages.push(self.damage(end.tail, end.next..sequence));
+            (end.tail, end.next) = (offset, sequence);
+        }
+    }
+
+    fn damage(&self, offset: u64, lost: Range<u64>) -> Damage {
+        Damage { segment: self.segment, offset, lost }
+    }
+
+    fn frame(&self, offset: u64, length: u64) -> io::Result<Read> {
+        let mut start = [0; HEADER_BYTES + Digest::BYTES];
+        let there = self.file.read_full(&mut start, offset)?;
+        let start = start.get(..there).unwrap_or_default();
+        let Some(header) = Header::decode(start, self.salt, offset) else {
+            return Ok(Read::Nothing);
+        };
+        let payload_at = offset.saturating_add(HEADER_BYTES as u64);
+        if payload_at.saturating_add(u64::from(header.length)) > length {
+            return Ok(Read::BadPayload(header));
+        }
+        let payload = match self.depth {
+            Depth::Beginning => {
+                let end = start.len().min(HEADER_BYTES.saturating_add(header.length as usize));
+                Bytes::copy_from_slice(start.get(HEADER_BYTES..end).unwrap_or_default())
+            }
+            Depth::Whole => {
+                let mut payload = vec![0; header.length as usize];
+                let there = self.file.read_full(&mut payload, payload_at)?;
+                if there != payload.len() || !header.matches(&payload) {
+                    return Ok(Read::BadPayload(header));
+                }
+                Bytes::from(payload)
+            }
+        };
+        Ok(Read::Whole(Frame { segment: self.segment, offset, header, payload }))
+    }
+
+    /// Where to go on after something unreadable at `bad`: the first good
+    /// header from `from` on, if the rest of the segment shows that what is at
+    /// `bad` was durable once.
+    fn resume(
+        &self,
+        bad: u64,
+        from: u64,
+        expected: u64,
+        length: u64,
+    ) -> io::Result<Option<(u64, u64)>> {
+        let mut first = None;
+        let mut at = from;
+        while let Some((offset, header)) = self.next_header(at, expected, length)? {
+            let found = first.get_or_insert((offset, header.sequence));
+            if !self.last || header.durable > bad {
+                return Ok(Some(*found));
+            }
+            at = offset.saturating_add(ALIGNMENT);
+        }
+        Ok(None)
+    }
+
+    fn next_header(
+        &self,
+        from: u64,
+        expected: u64,
+        length: u64,
+    ) -> io::Result<Option<(u64, Header)>> {
+        const CHUNK: usize = 1024 * 1024;
+        let mut chunk = vec![0; CHUNK];
+        let mut at = from;
+        while at < length {
+            let there = self.file.read_full(&mut chunk, at)?;
+            let bytes = chunk.get(..there).unwrap_or_default();
+            if there < HEADER_BYTES {
+                break;
+            }
+            if bytes.iter().all(|byte| *byte == 0) {
+                // Preallocated space; a header across the border is not all zeros
+                // in front of it, for it would begin with the magic number.
+                at = at.saturating_add(there as u64);
+                continue;
+            }
+            let mut inside = 0;
+            while let Some(candidate) = bytes.get(inside..inside + HEADER_BYTES) {
+                let offset = at.saturating_add(inside as u64);
+                if let Some(header) = Header::decode(candidate, self.salt, offset)
+                    && header.sequence >= expected
+                {
+                    return Ok(Some((offset, header)));
+                }
+                inside += ALIGNMENT as usize;
+            }
+            at = at.saturating_add(inside as u64);
+        }
+        Ok(None)
+    }
+}
+
+enum Read {
+    Whole(Frame),
+    BadPayload(Header),
+    Nothing,
+}
+
+/// Reads the one frame that begins at an offset and must have the given number.
+pub(crate) fn read_frame(
+    file: &dyn DiskFile,
+    salt: &Salt,
+    segment: u64,
+    offset: u64,
+    sequence: u64,
+    depth: Depth,
+) -> Result<Frame, LogError> {
+    let scan = Scan { file, salt, segment, offset, expected: sequence, last: false, depth };
+    let step = "reading a record";
+    let length = file.length().at(step)?;
+    match scan.frame(offset, length).at(step)? {
+        Read::Whole(frame) if frame.header.sequence == sequence => Ok(frame),
+        Read::BadPayload(_) => {
+            Err(LogError::damaged(segment::label(segment), offset, "a frame's checksum"))
+        }
+        _ => Err(LogError::damaged(segment::label(segment), offset, "no frame where one was")),
+    }
+}
