@@ -311,8 +311,8 @@ impl GlobalConf {
         self.instances.iter().find_map(|i| self.issuer_of(i.id(), certificate))
     }
 
-    /// The CAs of an instance that lead from a certificate to a topmost CA: its issuer first. Names
-    /// alone decide; judging the path is the caller's.
+    /// The CAs of an instance that lead from a certificate upwards, as far as they are known: its
+    /// issuer first, at most ten. Judging the path is the caller's.
     pub fn issuer_path(&self, instance: &str, certificate: &Certificate) -> Vec<&ApprovedCaEntry> {
         let mut path: Vec<&ApprovedCaEntry> = Vec::new();
         let mut at = certificate;
@@ -323,9 +323,6 @@ impl GlobalConf {
                 break;
             }
             path.push(ca);
-            if ca.is_top {
-                break;
-            }
             at = &ca.certificate;
         }
         path

@@ -154,13 +154,16 @@ impl Structure {
             }
             *place = Some(child.text());
         }
-        let object_type = element.attribute_ns(IDENTIFIERS, "objectType");
-        if object_type != Some(if subsystem.is_some() { "SUBSYSTEM" } else { "MEMBER" }) {
-            return Err(self.error(format!(
-                "'{}' has the object type '{}', which is not what its parts say",
-                element.name(),
-                object_type.unwrap_or_default()
-            )));
+        // X-Road goes by the parts: a subsystem labelled MEMBER is in use.
+        match (element.attribute_ns(IDENTIFIERS, "objectType"), &subsystem) {
+            (Some("MEMBER"), _) | (Some("SUBSYSTEM"), Some(_)) => {}
+            (found, _) => {
+                return Err(self.error(format!(
+                    "'{}' has the object type '{}', which is not what its parts say",
+                    element.name(),
+                    found.unwrap_or_default()
+                )));
+            }
         }
         let part = |value: Option<String>| value.unwrap_or_default();
         ClientId::new(&part(instance), &part(class), &part(code), subsystem.as_deref())
