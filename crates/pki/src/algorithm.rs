@@ -230,7 +230,7 @@ pub fn ecdsa_der_to_raw(der: &[u8], width: usize) -> Result<Vec<u8>, PkiError> {
 /// # Errors
 /// When the length is odd, zero, or beyond P-521's.
 pub fn ecdsa_raw_to_der(raw: &[u8]) -> Result<Vec<u8>, PkiError> {
-    if raw.is_empty() || raw.len() % 2 != 0 || raw.len() > 2 * MAX_COORDINATE {
+    if raw.is_empty() || !raw.len().is_multiple_of(2) || raw.len() > 2 * MAX_COORDINATE {
         return Err(PkiError::malformed("ECDSA signature", "length is not that of r and s"));
     }
     let (r, s) = raw.split_at(raw.len() / 2);

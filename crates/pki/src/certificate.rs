@@ -581,14 +581,11 @@ impl Extensions {
                     .take(MAX_ENTRIES)
                     .collect();
             }
-            ParsedExtension::ParseError { error } => {
-                // decisions hang on these; a certificate whose usage cannot be read has none to rely on
-                if ["2.5.29.15", "2.5.29.19", "2.5.29.37", "2.5.29.30"].contains(&oid) {
-                    return Err(PkiError::malformed(
-                        "certificate",
-                        format!("extension {oid}: {error}"),
-                    ));
-                }
+            // decisions hang on these; a certificate whose usage cannot be read has none to rely on
+            ParsedExtension::ParseError { error }
+                if ["2.5.29.15", "2.5.29.19", "2.5.29.37", "2.5.29.30"].contains(&oid) =>
+            {
+                return Err(PkiError::malformed("certificate", format!("extension {oid}: {error}")));
             }
             _ => {}
         }

@@ -17,6 +17,7 @@ mod digest;
 mod error;
 mod key;
 pub mod name;
+pub mod ocsp;
 mod pem;
 
 pub use algorithm::{EcdsaForm, SignatureAlgorithm, ecdsa_der_to_raw, ecdsa_raw_to_der};
