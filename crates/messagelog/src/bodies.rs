@@ -2,6 +2,7 @@
 //! they belong to a record. A body's name begins with its record's number, so
 //! after a crash those of records that never became durable are known by it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,6 +49,11 @@ impl Bodies {
         &self.spool
     }
 
+    /// The number of the folder in which a record's bodies are.
+    pub(crate) fn share(record: u64) -> u64 {
+        record / SHARE
+    }
+
     /// Where a body is.
     pub(crate) fn path(&self, record: u64, number: u32) -> PathBuf {
         self.folder(record / SHARE).join(format!("{record:016x}-{number}"))
@@ -76,12 +82,12 @@ impl Bodies {
         Ok(())
     }
 
-    /// Makes the names of the bodies of records durable.
-    pub(crate) fn sync(&self, first: u64, last: u64) -> Result<(), LogError> {
+    /// Makes the names of the bodies of records durable, of those that were
+    /// kept and of those that were removed.
+    pub(crate) fn sync(&self, shares: &BTreeSet<u64>) -> Result<(), LogError> {
         let step = "syncing the bodies";
-        for share in first / SHARE..=last / SHARE {
-            let folder = self.folder(share);
-            match self.disk.sync_folder(&folder) {
+        for share in shares {
+            match self.disk.sync_folder(&self.folder(*share)) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 other => other.at(step)?,
             }
@@ -114,6 +120,9 @@ impl Bodies {
                     self.disk.remove(&folder.join(name)).at(step)?;
                 }
             }
+            // Before their numbers are given again: a body that comes back
+            // after another crash would belong to another record.
+            self.disk.sync_folder(&folder).at(step)?;
         }
         Ok(())
     }

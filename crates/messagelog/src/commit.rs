@@ -2,6 +2,7 @@
 //! catalog, an answer to each request. Plain synchronous code; the thread that
 //! runs it is in `committer`.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -103,6 +104,8 @@ pub(crate) struct Committer {
     /// Bodies of records whose frames may be in the torn tail. They go when
     /// the tail is cut off, and not before: after a crash the frames might count.
     doomed: Vec<(u64, u32)>,
+    /// Folders of bodies with names that are not durable.
+    unsynced: BTreeSet<u64>,
 }
 
 /// A request whose bodies are in their places.
@@ -120,7 +123,7 @@ impl Committer {
         bodies: Bodies,
         failing: Arc<AtomicBool>,
     ) -> Self {
-        Self { journal, catalog, bodies, failing, doomed: Vec::new() }
+        Self { journal, catalog, bodies, failing, doomed: Vec::new(), unsynced: BTreeSet::new() }
     }
 
     /// Makes requests durable and answers each.
@@ -134,12 +137,15 @@ impl Committer {
         }
         for (record, number) in std::mem::take(&mut self.doomed) {
             self.bodies.remove(record, number);
+            self.unsynced.insert(Bodies::share(record));
         }
         let placed = self.place(requests);
-        if let Err(error) = self.sync_bodies(&placed) {
+        if let Err(error) = self.sync_bodies() {
             self.report(&error);
             for request in placed {
-                self.remove_bodies(&request);
+                for number in request.bodies {
+                    self.bodies.remove(request.first, number);
+                }
                 answer(request.reply, Err(error.clone()));
             }
             return;
@@ -147,17 +153,18 @@ impl Committer {
         self.write(placed);
     }
 
-    fn place(&self, requests: Vec<Request>) -> Vec<Placed> {
+    fn place(&mut self, requests: Vec<Request>) -> Vec<Placed> {
         let mut next = self.journal.next();
         let mut placed = Vec::with_capacity(requests.len());
         for request in requests {
             let bodies: Vec<u32> = request.bodies.iter().map(|body| body.number).collect();
-            if !bodies.is_empty()
-                && let Err(error) = self.bodies.keep(next, request.bodies)
-            {
-                self.report(&error);
-                answer(request.reply, Err(error));
-                continue;
+            if !bodies.is_empty() {
+                self.unsynced.insert(Bodies::share(next));
+                if let Err(error) = self.bodies.keep(next, request.bodies) {
+                    self.report(&error);
+                    answer(request.reply, Err(error));
+                    continue;
+                }
             }
             let count = request.frames.len() as u64;
             placed.push(Placed {
@@ -171,10 +178,12 @@ impl Committer {
         placed
     }
 
-    fn sync_bodies(&self, placed: &[Placed]) -> Result<(), LogError> {
-        let mut with = placed.iter().filter(|p| !p.bodies.is_empty()).map(|p| p.first);
-        let Some(first) = with.next() else { return Ok(()) };
-        self.bodies.sync(first, with.next_back().unwrap_or(first))
+    fn sync_bodies(&mut self) -> Result<(), LogError> {
+        if !self.unsynced.is_empty() {
+            self.bodies.sync(&self.unsynced)?;
+            self.unsynced.clear();
+        }
+        Ok(())
     }
 
     fn write(&mut self, placed: Vec<Placed>) {
@@ -202,12 +211,6 @@ impl Committer {
                 }
                 _ => answer(request.reply, Ok(RecordId(request.first))),
             }
-        }
-    }
-
-    fn remove_bodies(&self, request: &Placed) {
-        for number in &request.bodies {
-            self.bodies.remove(request.first, *number);
         }
     }
 

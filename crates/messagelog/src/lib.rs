@@ -62,3 +62,6 @@ pub use recovery::Recovery;
 pub use scan::Damage;
 pub use spool::{SpoolFile, SpooledBody};
 pub use store::{MessageStore, StoreFuture};
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,340 @@
+//! Crashes at random points, many times over: nothing acknowledged is lost,
+//! nothing half written is seen, and the index that was kept is the one that a
+//! rebuild would make.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, RwLock};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::{ForgetfulDisk, Random, record};
+use crate::bodies::{Bodies, Spooled};
+use crate::catalog::{Catalog, Entry};
+use crate::checkpoint::Checkpointer;
+use crate::codec::{Digest, encode_message, sha512};
+use crate::commit::{Committer, Request, lock, timestamp_frames};
+use crate::error::LogError;
+use crate::frame::Kind;
+use crate::index::Index;
+use crate::journal::{Payload, Place};
+use crate::reader::Reader;
+use crate::record::{
+    AttachmentBody, NewAttachment, NewCover, NewRecord, NewTimestamp, Query, RecordId,
+};
+use crate::recovery::{log_id, recover};
+use crate::spool::{SpoolFile, SpooledBody};
+
+const CACHE: u64 = 1024 * 1024;
+
+/// A machine with a log on it.
+struct Machine {
+    disk: ForgetfulDisk,
+    place: Place,
+    folder: tempfile::TempDir,
+}
+
+/// The log while the machine is up.
+struct Running {
+    committer: Committer,
+    checkpointer: Checkpointer,
+    reader: Reader,
+    damages: usize,
+}
+
+impl Machine {
+    fn new(segment_bytes: u64) -> Self {
+        let disk = ForgetfulDisk::default();
+        let folder = PathBuf::from("/log/segments");
+        let shared: Arc<dyn crate::disk::Disk> = Arc::new(disk.clone());
+        let place = Place { disk: shared, folder, log: [9; 16], segment_bytes };
+        Self { disk, place, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn start(&self, index_folder: &str) -> Result<Running, LogError> {
+        let disk = Arc::clone(&self.place.disk);
+        let found = log_id(disk.as_ref(), &self.place.folder)?;
+        assert!(found.is_none_or(|log| log == self.place.log));
+        let index_folder = self.folder.path().join(index_folder);
+        let index = Index::open(&index_folder, &self.place.log, CACHE)?;
+        let recovered = recover(&self.place, &index)?;
+        let bodies = Bodies::new(disk, std::path::Path::new("/log"))?;
+        bodies.remove_orphans(recovered.journal.next())?;
+        let catalog = Arc::new(Mutex::new(recovered.catalog));
+        let index = Arc::new(RwLock::new(Some(index)));
+        let failing = Arc::new(AtomicBool::new(false));
+        Ok(Running {
+            committer: Committer::new(
+                recovered.journal,
+                Arc::clone(&catalog),
+                bodies.clone(),
+                failing,
+            ),
+            checkpointer: Checkpointer {
+                place: self.place.clone(),
+                catalog: Arc::clone(&catalog),
+                index: Arc::clone(&index),
+                index_folder,
+                index_cache: CACHE,
+            },
+            reader: Reader { place: self.place.clone(), catalog, index, bodies },
+            damages: recovered.recovery.damages.len(),
+        })
+    }
+
+    fn request(&self, new: NewRecord) -> (Request, oneshot::Receiver<Result<RecordId, LogError>>) {
+        let payload = encode_message(&new, &self.place.log).unwrap();
+        let digest = Digest::decode(&payload).unwrap();
+        let mut bodies = Vec::new();
+        let mut body_bytes = 0;
+        for attachment in new.attachments {
+            if let Some(SpooledBody::File(file)) = attachment.body {
+                body_bytes += attachment.length;
+                let path = file.into_durable_path().unwrap();
+                bodies.push(Spooled { number: attachment.number, path });
+            }
+        }
+        let entry = Entry::Message { digest, body_bytes };
+        let frames = vec![(Payload::new(Kind::Message, payload), entry)];
+        let (reply, answer) = oneshot::channel();
+        (Request { frames, bodies, reply }, answer)
+    }
+
+    fn body(&self, random: &mut Random) -> SpooledBody {
+        use std::io::Write;
+        let bytes = random.bytes(700);
+        if random.chance(50) {
+            return SpooledBody::Memory(Bytes::from(bytes));
+        }
+        let mut file = SpoolFile::create(self.folder.path()).unwrap();
+        file.write_all(&bytes).unwrap();
+        SpooledBody::File(file)
+    }
+}
+
+/// What the callers of a log remember.
+#[derive(Default)]
+struct Memory {
+    given: u64,
+    acknowledged: BTreeMap<u64, String>,
+    /// Messages of which no answer came: they may be there or not.
+    doubtful: BTreeSet<String>,
+    stamped: BTreeSet<u64>,
+}
+
+fn write_some(machine: &Machine, running: &mut Running, memory: &mut Memory, random: &mut Random) {
+    let mut answers = Vec::new();
+    let mut requests = Vec::new();
+    for _ in 0..1 + random.below(6) {
+        memory.given += 1;
+        let message_id = format!("message-{}", memory.given);
+        let mut new = record(&message_id, random.below(1500) as usize);
+        for number in 1..=random.below(8).saturating_sub(5) {
+            let body = machine.body(random);
+            let length = 700;
+            let body = Some(body);
+            new.attachments.push(NewAttachment {
+                number: number as u32,
+                digest: [number as u8; 64],
+                length,
+                body,
+            });
+        }
+        let (request, answer) = machine.request(new);
+        requests.push(request);
+        answers.push((message_id, answer));
+    }
+    running.committer.commit(requests);
+    for (message_id, mut answer) in answers {
+        match answer.try_recv().unwrap() {
+            Ok(id) => {
+                assert!(memory.acknowledged.insert(id.0, message_id).is_none(), "{id} again");
+            }
+            Err(error) => {
+                assert_eq!(error.code(), "logging_failed");
+                memory.doubtful.insert(message_id);
+            }
+        }
+    }
+}
+
+fn stamp_some(running: &mut Running, memory: &mut Memory, random: &mut Random) {
+    let Ok(waiting) = running.reader.untimestamped(1 + random.below(150) as usize) else { return };
+    if waiting.is_empty() {
+        return;
+    }
+    let cover = if waiting.len() == 1 {
+        let signature = Bytes::from(format!("<stamped {}/>", waiting[0].id));
+        NewCover::Single { record: waiting[0].id, signature }
+    } else {
+        let chain = |id: RecordId| Bytes::from(format!("<chain of='{id}'/>"));
+        NewCover::Batch {
+            hash_chain_result: Bytes::from_static(b"<result/>"),
+            chains: waiting.iter().map(|w| (w.id, chain(w.id))).collect(),
+        }
+    };
+    let token = Bytes::from_static(b"token");
+    let frames = timestamp_frames(NewTimestamp { time: waiting[0].time, token, cover }).unwrap();
+    let (reply, mut answer) = oneshot::channel();
+    running.committer.commit(vec![Request { frames, bodies: Vec::new(), reply }]);
+    if answer.try_recv().unwrap().is_ok() {
+        memory.stamped.extend(waiting.iter().map(|w| w.id.0));
+    }
+}
+
+/// What the callers remember is what the log holds.
+fn check(machine: &Machine, running: &Running, memory: &mut Memory) {
+    assert_eq!(running.damages, 0);
+    let reader = &running.reader;
+    let next = lock(&reader.catalog).checkpoint.next();
+    let mut visible = 0;
+    let mut waiting = Vec::new();
+    for id in 1..next {
+        let Some(found) = reader.record(RecordId(id)).unwrap() else {
+            assert!(!memory.acknowledged.contains_key(&id), "record {id} is lost");
+            continue;
+        };
+        visible += 1;
+        match memory.acknowledged.get(&id) {
+            Some(message_id) => assert_eq!(&found.message_id, message_id),
+            None => {
+                // It became durable although nobody was told; from now on it stays.
+                assert!(memory.doubtful.remove(&found.message_id), "{}", found.message_id);
+                memory.acknowledged.insert(id, found.message_id.clone());
+            }
+        }
+        let same = record(&found.message_id, found.message.len());
+        assert_eq!(found.message, same.message);
+        assert_eq!(found.signature_hash, sha512(&same.signature));
+        for attachment in &found.attachments {
+            match &attachment.body {
+                AttachmentBody::Inline(bytes) => assert_eq!(bytes.len(), 700),
+                AttachmentBody::File(path) => {
+                    assert_eq!(machine.disk.length_of(path), Some(700), "a body of {id}");
+                }
+                AttachmentBody::Omitted => panic!("a body of {id} is left out"),
+            }
+        }
+        if found.timestamp.is_none() {
+            assert!(!memory.stamped.contains(&id), "the timestamp of {id} is lost");
+            waiting.push(id);
+        }
+        let query = Query {
+            message_id: found.message_id,
+            member_class: "GOV".to_owned(),
+            member_code: "1234".to_owned(),
+            subsystem_code: Some("Portal".to_owned()),
+            response: None,
+            limit: 10,
+        };
+        assert_eq!(reader.find(&query).unwrap(), [RecordId(id)]);
+    }
+    let counters = reader.counters(false).unwrap();
+    assert_eq!(counters.records, visible);
+    assert_eq!(counters.untimestamped, waiting.len() as u64);
+    let listed: Vec<u64> =
+        reader.untimestamped(usize::MAX).unwrap().into_iter().map(|w| w.id.0).collect();
+    assert_eq!(listed, waiting);
+}
+
+/// The index that was kept, brought up to date, is the one that a rebuild makes.
+fn check_index(machine: &Machine, running: &Running) {
+    let _ = std::fs::remove_dir_all(machine.folder.path().join("rebuilt"));
+    let rebuilt = machine.start("rebuilt").unwrap();
+    running.checkpointer.run().unwrap();
+    rebuilt.checkpointer.run().unwrap();
+    let dump = |running: &Running| running.reader.index.read().unwrap().as_ref().unwrap().dump();
+    assert_eq!(dump(running), dump(&rebuilt));
+    let (kept, new): (&Catalog, &Catalog) =
+        (&lock(&running.reader.catalog), &lock(&rebuilt.reader.catalog));
+    assert_eq!(kept.checkpoint, new.checkpoint);
+    assert!(kept.pending == new.pending);
+    assert_eq!(kept.active, new.active);
+    assert!(kept.sealed.keys().eq(new.sealed.keys()));
+}
+
+fn live_and_crash(seed: u64) {
+    let mut random = Random::new(seed);
+    let machine = Machine::new(4096 + random.below(5) * 4096);
+    let mut memory = Memory::default();
+    for _ in 0..5 {
+        let Ok(mut running) = machine.start("index") else {
+            panic!("seed {seed}: the log does not open");
+        };
+        check(&machine, &running, &mut memory);
+        if random.chance(40) {
+            check_index(&machine, &running);
+        }
+        if random.chance(60) {
+            machine.disk.set_fuse(Some(random.below(120)));
+        }
+        for _ in 0..random.below(25) {
+            match random.below(20) {
+                0 => machine.disk.set_space(Some(random.below(6000))),
+                1 | 2 => machine.disk.set_space(None),
+                3 => machine.disk.fail_syncs(1 + random.below(2)),
+                4 => machine.disk.set_short_writes(Some(random.clone())),
+                5 => drop(running.checkpointer.run()),
+                6..9 => stamp_some(&mut running, &mut memory, &mut random),
+                _ => write_some(&machine, &mut running, &mut memory, &mut random),
+            }
+        }
+        drop(running);
+        machine.disk.crash(&mut random);
+        if random.chance(10) {
+            std::fs::remove_dir_all(machine.folder.path().join("index")).unwrap();
+        }
+    }
+    let running = machine.start("index").unwrap();
+    check(&machine, &running, &mut memory);
+    check_index(&machine, &running);
+    let bodies = machine.disk.names().iter().filter(|p| p.starts_with("/log/bodies")).count();
+    let kept: usize = memory
+        .acknowledged
+        .keys()
+        .filter_map(|id| running.reader.record(RecordId(*id)).unwrap())
+        .map(|r| {
+            let files = r.attachments.iter();
+            files.filter(|a| matches!(a.body, AttachmentBody::File(_))).count()
+        })
+        .sum();
+    assert_eq!(bodies, kept, "seed {seed}: orphaned bodies");
+}
+
+#[test]
+fn crashes_at_random_points() {
+    let count = std::env::var("CAUSEWAY_CRASHES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
+    let begin = std::env::var("CAUSEWAY_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+    for seed in begin..begin + count {
+        let result = std::panic::catch_unwind(|| live_and_crash(seed));
+        assert!(result.is_ok(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_reported_and_harms_no_other_record() {
+    for flipped in [100, 400, 700, 1000] {
+        let machine = Machine::new(1024 * 1024);
+        let mut random = Random::new(flipped as u64);
+        let mut memory = Memory::default();
+        let mut running = machine.start("index").unwrap();
+        for number in 0..10 {
+            let (request, mut answer) = machine.request(record(&format!("m{number}"), 100));
+            running.committer.commit(vec![request]);
+            assert_eq!(answer.try_recv().unwrap().unwrap(), RecordId(number + 1));
+        }
+        drop(running);
+        machine.disk.flip(&crate::segment::path(&machine.place.folder, 1), flipped);
+        std::fs::remove_dir_all(machine.folder.path().join("index")).unwrap();
+        let mut running = machine.start("index").unwrap();
+        assert_eq!(running.damages, 1);
+        let readable =
+            (1..=10).filter(|id| matches!(running.reader.record(RecordId(*id)), Ok(Some(_))));
+        assert_eq!(readable.count(), 9);
+        assert_eq!(running.reader.untimestamped(100).unwrap().len(), 9);
+        write_some(&machine, &mut running, &mut memory, &mut random);
+        assert_eq!(memory.acknowledged.keys().next(), Some(&11));
+    }
+}

@@ -1,0 +1,1 @@
+//! A log on a disk that runs full and comes back.
