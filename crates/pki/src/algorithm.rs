@@ -172,8 +172,8 @@ impl SignatureAlgorithm {
         let digest = DigestAlgorithm::read_identifier(hash.reader(what).sequence()?)?;
         let mask = reader.optional(tag::context_constructed(1))?.ok_or_else(unsupported)?;
         let mut mask = mask.reader(what).sequence()?;
-        let same = mask.oid()? == MGF1
-            && DigestAlgorithm::read_identifier(mask.sequence()?)? == digest;
+        let same =
+            mask.oid()? == MGF1 && DigestAlgorithm::read_identifier(mask.sequence()?)? == digest;
         let salt = reader.optional(tag::context_constructed(2))?.ok_or_else(unsupported)?;
         let salt = salt.reader(what).integer()?;
         if !same || salt != [digest.output_len() as u8] || digest == DigestAlgorithm::Sha1 {

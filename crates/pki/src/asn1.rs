@@ -66,7 +66,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The one element that `bytes` consists of.
-    pub(crate) fn single(bytes: &'a [u8], tag: u8, what: &'static str) -> Result<Tlv<'a>, PkiError> {
+    pub(crate) fn single(
+        bytes: &'a [u8],
+        tag: u8,
+        what: &'static str,
+    ) -> Result<Tlv<'a>, PkiError> {
         let mut reader = Self::new(bytes, what);
         let tlv = reader.expect(tag)?;
         reader.finish()?;
@@ -100,8 +104,7 @@ impl<'a> Reader<'a> {
                 let (octets, content) = after_first
                     .split_at_checked(count)
                     .ok_or_else(|| self.error("ends within a length"))?;
-                let length =
-                    octets.iter().fold(0u64, |sum, octet| (sum << 8) | u64::from(*octet));
+                let length = octets.iter().fold(0u64, |sum, octet| (sum << 8) | u64::from(*octet));
                 let minimal = length >= 0x80 && octets.first() != Some(&0);
                 if !minimal {
                     return Err(self.error("length is not in its shortest form"));
@@ -125,9 +128,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn expect(&mut self, tag: u8) -> Result<Tlv<'a>, PkiError> {
         match self.peek() {
             Some(found) if found == tag => self.next(),
-            Some(found) => {
-                Err(self.error(&format!("tag {tag:02x} expected, {found:02x} found")))
-            }
+            Some(found) => Err(self.error(&format!("tag {tag:02x} expected, {found:02x} found"))),
             None => Err(self.error("ends too early")),
         }
     }
@@ -198,7 +199,8 @@ pub(crate) fn parse_generalized_time(value: &[u8]) -> Option<OffsetDateTime> {
     let nanosecond = match fraction {
         None => 0,
         Some(fraction) => {
-            let scale = 10u32.checked_pow(9u32.checked_sub(u32::try_from(fraction.len()).ok()?)?)?;
+            let scale =
+                10u32.checked_pow(9u32.checked_sub(u32::try_from(fraction.len()).ok()?)?)?;
             digits(fraction)?.checked_mul(scale)?
         }
     };
@@ -232,6 +234,85 @@ pub(crate) fn span_of(whole: &[u8], part: &[u8]) -> Option<Range<usize>> {
     let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
     let end = start.checked_add(part.len())?;
     (end <= whole.len()).then_some(start..end)
+}
+
+/// Deepest nesting that [`definite`] follows.
+const MAX_DEPTH: usize = 32;
+
+/// Turns BER (indefinite lengths, lengths in long form, octet strings in pieces) into definite, shortest
+/// lengths. Primitive contents and the order of sets stay as they are.
+pub(crate) fn definite(bytes: &[u8], what: &'static str) -> Result<Vec<u8>, PkiError> {
+    let mut rest = bytes;
+    let mut out = Vec::with_capacity(bytes.len());
+    definite_element(&mut rest, MAX_DEPTH, what, &mut out)?;
+    if !rest.is_empty() {
+        return Err(PkiError::malformed(what, "unexpected data at the end"));
+    }
+    Ok(out)
+}
+
+fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+    let (taken, after) = rest.split_at_checked(count)?;
+    *rest = after;
+    Some(taken)
+}
+
+fn definite_element(
+    rest: &mut &[u8],
+    depth: usize,
+    what: &'static str,
+    out: &mut Vec<u8>,
+) -> Result<(), PkiError> {
+    let bad = |why: &str| PkiError::malformed(what, why);
+    let depth = depth.checked_sub(1).ok_or_else(|| bad("nested too deep"))?;
+    let short = || bad("ends too early");
+    let (tag, first) = match take(rest, 2).ok_or_else(short)? {
+        [tag, first] if tag & 0x1f != 0x1f && *tag != 0 => (*tag, *first),
+        _ => return Err(bad("bad tag")),
+    };
+    let constructed = tag & 0x20 != 0;
+    let mut content = if first == 0x80 {
+        if !constructed {
+            return Err(bad("indefinite length of a primitive"));
+        }
+        None
+    } else if first < 0x80 {
+        Some(take(rest, usize::from(first)).ok_or_else(short)?)
+    } else if first <= 0x84 {
+        let octets = take(rest, usize::from(first & 0x7f)).ok_or_else(short)?;
+        let length = octets.iter().fold(0u64, |sum, octet| (sum << 8) | u64::from(*octet));
+        let length = usize::try_from(length).map_err(|_| bad("length is too large"))?;
+        Some(take(rest, length).ok_or_else(short)?)
+    } else {
+        return Err(bad("length is too large"));
+    };
+    if !constructed {
+        out.extend(element(tag, &[content.unwrap_or_default()]));
+        return Ok(());
+    }
+    let mut inner = Vec::new();
+    loop {
+        match &mut content {
+            Some([]) => break,
+            Some(content) => definite_element(content, depth, what, &mut inner)?,
+            None if rest.starts_with(&[0, 0]) => {
+                take(rest, 2);
+                break;
+            }
+            None => definite_element(rest, depth, what, &mut inner)?,
+        }
+    }
+    if tag == tag::OCTET_STRING | 0x20 {
+        let mut pieces = Reader::new(&inner, what);
+        let mut joined = Vec::new();
+        while !pieces.is_empty() {
+            joined.extend_from_slice(pieces.octets()?);
+        }
+        out.extend(octets(&joined));
+    } else {
+        out.extend(element(tag, &[inner]));
+    }
+    Ok(())
 }
 
 // ---- writing -------------------------------------------------------------------------------

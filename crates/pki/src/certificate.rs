@@ -585,7 +585,10 @@ impl Extensions {
             ParsedExtension::ParseError { error }
                 if ["2.5.29.15", "2.5.29.19", "2.5.29.37", "2.5.29.30"].contains(&oid) =>
             {
-                return Err(PkiError::malformed("certificate", format!("extension {oid}: {error}")));
+                return Err(PkiError::malformed(
+                    "certificate",
+                    format!("extension {oid}: {error}"),
+                ));
             }
             _ => {}
         }

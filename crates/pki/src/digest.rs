@@ -159,7 +159,10 @@ mod tests {
     fn names_uris_and_oids_lead_back() {
         for algorithm in DigestAlgorithm::ALL {
             assert_eq!(DigestAlgorithm::from_uri(algorithm.uri()), Some(algorithm));
-            assert_eq!(DigestAlgorithm::from_name(&algorithm.name().to_lowercase()), Some(algorithm));
+            assert_eq!(
+                DigestAlgorithm::from_name(&algorithm.name().to_lowercase()),
+                Some(algorithm)
+            );
             assert_eq!(DigestAlgorithm::from_oid(&algorithm.oid()), Some(algorithm));
             assert_eq!(algorithm.digest(b"x").len(), algorithm.output_len());
             let mut digester = Digester::new(algorithm);

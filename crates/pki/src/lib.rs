@@ -13,12 +13,16 @@
 mod algorithm;
 mod asn1;
 mod certificate;
+pub mod chain;
 mod digest;
 mod error;
+pub mod issue;
 mod key;
 pub mod name;
 pub mod ocsp;
 mod pem;
+pub mod profile;
+pub mod tsp;
 
 pub use algorithm::{EcdsaForm, SignatureAlgorithm, ecdsa_der_to_raw, ecdsa_raw_to_der};
 pub use certificate::{BasicConstraints, Certificate, KeyUsage, MAX_CERTIFICATE};

@@ -3,8 +3,8 @@
 
 use der::asn1::ObjectIdentifier;
 
-use crate::asn1::{self, Reader, tag};
 use crate::PkiError;
+use crate::asn1::{self, Reader, tag};
 
 /// Most attributes that a name may have.
 const MAX_ATTRIBUTES: usize = 64;
@@ -39,10 +39,7 @@ pub fn attribute_oid(name: &str) -> Option<&str> {
     if name.starts_with(|first: char| first.is_ascii_digit()) {
         return ObjectIdentifier::new(name).is_ok().then_some(name);
     }
-    SHORT_NAMES
-        .iter()
-        .find(|(short, _)| short.eq_ignore_ascii_case(name))
-        .map(|(_, oid)| *oid)
+    SHORT_NAMES.iter().find(|(short, _)| short.eq_ignore_ascii_case(name)).map(|(_, oid)| *oid)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +99,10 @@ pub(crate) fn parse(der: &[u8]) -> Result<Vec<Vec<Attribute<'_>>>, PkiError> {
         while !set.is_empty() {
             count += 1;
             if count > MAX_ATTRIBUTES {
-                return Err(PkiError::TooLarge { what: "attributes of a name", limit: MAX_ATTRIBUTES });
+                return Err(PkiError::TooLarge {
+                    what: "attributes of a name",
+                    limit: MAX_ATTRIBUTES,
+                });
             }
             let mut pair = set.sequence()?;
             let oid = pair.oid()?;

@@ -109,7 +109,8 @@ impl CertId {
         let serial = reader.integer()?;
         reader.finish()?;
         let length = algorithm.output_len();
-        if issuer_name_hash.len() != length || issuer_key_hash.len() != length || serial.len() > 64 {
+        if issuer_name_hash.len() != length || issuer_key_hash.len() != length || serial.len() > 64
+        {
             return Err(PkiError::malformed("OCSP certificate id", "lengths do not fit"));
         }
         Ok(Self {

@@ -31,7 +31,13 @@ pub struct ResponseBuilder {
 impl ResponseBuilder {
     /// A response that is signed at `produced_at`, names the responder by key and embeds its certificate.
     pub fn new(produced_at: OffsetDateTime) -> Self {
-        Self { produced_at, singles: Vec::new(), nonce: None, form: ResponderIdForm::Key, embed: true }
+        Self {
+            produced_at,
+            singles: Vec::new(),
+            nonce: None,
+            form: ResponderIdForm::Key,
+            embed: true,
+        }
     }
 
     /// Adds the statement about one certificate. Times are cut to whole seconds.

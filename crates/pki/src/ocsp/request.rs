@@ -53,7 +53,10 @@ impl OcspRequest {
         let mut cert_ids = Vec::new();
         while !list.is_empty() {
             if cert_ids.len() == MAX_CERT_IDS {
-                return Err(PkiError::TooLarge { what: "OCSP certificate ids", limit: MAX_CERT_IDS });
+                return Err(PkiError::TooLarge {
+                    what: "OCSP certificate ids",
+                    limit: MAX_CERT_IDS,
+                });
             }
             let mut single = list.sequence()?;
             cert_ids.push(CertId::read(single.sequence()?)?);
