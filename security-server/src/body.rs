@@ -1,1 +1,302 @@
-//! (in the making)
+//! Bodies of messages on their way through: hashed as they pass, small ones
+//! kept in memory, large ones in a spool file of the message log, never held whole.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use causeway_messagelog::{MessageStore, NewAttachment, SpoolFile, SpooledBody};
+use causeway_pki::{DigestAlgorithm, Digester};
+use http_body_util::BodyExt as _;
+use hyper::body::{Frame, Incoming};
+use tokio::sync::mpsc;
+
+use crate::http::{Body, full};
+
+/// How much is read from a spool file at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// Why a body could not be taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// Whoever sends it stopped.
+    #[error("the body could not be read: {0}")]
+    Read(String),
+    /// It is longer than the server's limit, in bytes.
+    #[error("the body is longer than {0} bytes")]
+    TooLong(u64),
+    /// It could not be spooled.
+    #[error("the body could not be spooled: {0}")]
+    Spool(io::Error),
+}
+
+/// The beginning of a body: often all of it.
+#[derive(Debug)]
+pub enum Start {
+    /// The body ended; `None` when it never had a byte.
+    Whole(Option<Bytes>),
+    /// There is more than was to be kept in memory; the rest is still to be read.
+    More(Vec<Bytes>, Incoming),
+}
+
+/// Reads up to `inline` bytes, and tells whether that was all.
+///
+/// # Errors
+/// [`BodyError::Read`] when the sender stops in the middle.
+pub async fn start(mut incoming: Incoming, inline: usize) -> Result<Start, BodyError> {
+    let mut chunks: Vec<Bytes> = Vec::new();
+    let mut length = 0;
+    while length <= inline {
+        match next_chunk(&mut incoming).await? {
+            Some(chunk) => {
+                length += chunk.len();
+                chunks.push(chunk);
+            }
+            None => {
+                return Ok(Start::Whole(match chunks.len() {
+                    0 => None,
+                    1 => chunks.pop(),
+                    _ => Some(chunks.concat().into()),
+                }));
+            }
+        }
+    }
+    Ok(Start::More(chunks, incoming))
+}
+
+/// The next bytes of a body; `None` at its end. Empty chunks and trailers are passed over.
+///
+/// # Errors
+/// [`BodyError::Read`] when the sender stops in the middle.
+pub async fn next_chunk(incoming: &mut Incoming) -> Result<Option<Bytes>, BodyError> {
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|e| BodyError::Read(e.to_string()))?;
+        if let Ok(data) = frame.into_data()
+            && !data.is_empty()
+        {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+/// Takes a body in: digest, length, and the bytes in memory or in a spool file.
+pub struct Intake {
+    digester: Digester,
+    length: u64,
+    limit: u64,
+    inline: usize,
+    memory: BytesMut,
+    file: Option<SpoolFile>,
+    store: Arc<dyn MessageStore>,
+    keep: bool,
+}
+
+/// A body that was taken in.
+#[derive(Debug)]
+pub struct Taken {
+    /// SHA-512 of it.
+    pub digest: Vec<u8>,
+    /// Its length in bytes.
+    pub length: u64,
+    body: Option<SpooledBody>,
+    reader: Reader,
+}
+
+/// A second look at a body, while or after the log keeps it.
+#[derive(Debug, Clone)]
+pub enum Reader {
+    /// In memory.
+    Memory(Bytes),
+    /// In a file of this length, read by position; the file may be renamed meanwhile.
+    File(Arc<File>, u64),
+    /// Not kept.
+    Nothing,
+}
+
+impl Intake {
+    /// Starts taking a body in. Beyond `limit` bytes it is refused, beyond
+    /// `inline` bytes it goes to a file.
+    pub fn new(store: Arc<dyn MessageStore>, limit: u64, inline: usize) -> Self {
+        Self {
+            digester: Digester::new(DigestAlgorithm::Sha512),
+            length: 0,
+            limit,
+            inline,
+            memory: BytesMut::new(),
+            file: None,
+            store,
+            keep: true,
+        }
+    }
+
+    /// Hashes and counts, and keeps nothing from here on.
+    pub fn forget(&mut self) {
+        self.keep = false;
+        self.memory.clear();
+        self.file = None;
+    }
+
+    /// How many bytes came so far.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// [`BodyError::TooLong`] and [`BodyError::Spool`].
+    pub fn push(&mut self, chunk: &Bytes) -> Result<(), BodyError> {
+        self.length = self.length.saturating_add(chunk.len() as u64);
+        if self.length > self.limit {
+            return Err(BodyError::TooLong(self.limit));
+        }
+        self.digester.update(chunk);
+        if !self.keep {
+            return Ok(());
+        }
+        if self.file.is_none() && self.memory.len() + chunk.len() > self.inline {
+            let file = self.store.spool_file().map_err(|e| BodyError::Spool(io::Error::other(e)))?;
+            self.file = Some(file);
+        }
+        match &mut self.file {
+            None => self.memory.extend_from_slice(chunk),
+            Some(file) => {
+                let waiting = std::mem::take(&mut self.memory);
+                // The page cache takes it; a slow disk must not stall other messages.
+                tokio::task::block_in_place(|| file.write_all(&waiting).and_then(|()| file.write_all(chunk)))
+                    .map_err(BodyError::Spool)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The body is complete.
+    ///
+    /// # Errors
+    /// [`BodyError::Spool`].
+    pub fn finish(self) -> Result<Taken, BodyError> {
+        let (body, reader) = match self.file {
+            _ if !self.keep => (None, Reader::Nothing),
+            Some(file) => {
+                let handle = file.file().try_clone().map_err(BodyError::Spool)?;
+                (Some(SpooledBody::File(file)), Reader::File(Arc::new(handle), self.length))
+            }
+            None => {
+                let bytes = self.memory.freeze();
+                (Some(SpooledBody::Memory(bytes.clone())), Reader::Memory(bytes))
+            }
+        };
+        Ok(Taken { digest: self.digester.finish(), length: self.length, body, reader })
+    }
+}
+
+impl Taken {
+    /// A body that is in memory already.
+    pub fn of_bytes(bytes: Bytes) -> Self {
+        Self {
+            digest: DigestAlgorithm::Sha512.digest(&bytes),
+            length: bytes.len() as u64,
+            body: Some(SpooledBody::Memory(bytes.clone())),
+            reader: Reader::Memory(bytes),
+        }
+    }
+
+    /// A way to read it (again).
+    pub fn reader(&self) -> Reader {
+        self.reader.clone()
+    }
+
+    /// Gives the body to the log as attachment 1; without its bytes when `store_bytes` is false.
+    pub fn into_attachment(self, store_bytes: bool) -> NewAttachment {
+        let mut digest = [0; 64];
+        for (to, from) in digest.iter_mut().zip(&self.digest) {
+            *to = *from;
+        }
+        NewAttachment {
+            number: 1,
+            digest,
+            length: self.length,
+            body: self.body.filter(|_| store_bytes),
+        }
+    }
+}
+
+impl Reader {
+    /// The body's length in bytes.
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File(_, length) => *length,
+            Self::Nothing => 0,
+        }
+    }
+
+    /// The body as HTTP sends it, with its length known.
+    pub fn into_body(self) -> Body {
+        match self {
+            Self::Memory(bytes) => full(bytes),
+            Self::File(file, length) => {
+                let (sender, body) = channel(2, Some(length));
+                tokio::task::spawn_blocking(move || send_file(&file, length, &sender));
+                body
+            }
+            Self::Nothing => crate::http::empty(),
+        }
+    }
+}
+
+fn send_file(file: &File, length: u64, to: &mpsc::Sender<Result<Bytes, io::Error>>) {
+    let mut at = 0;
+    while at < length {
+        let mut buffer = vec![0; READ_BYTES.min(usize::try_from(length - at).unwrap_or(READ_BYTES))];
+        let read = file.read_exact_at(&mut buffer, at).map(|()| Bytes::from(buffer));
+        let failed = read.is_err();
+        at += READ_BYTES as u64;
+        // Whoever wanted the body has gone, or will see the error: nothing more to do in either case.
+        if to.blocking_send(read).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// A body that is fed piece by piece; `length` when it is known beforehand.
+/// Sending an error breaks the connection off, so that nobody takes it for complete.
+pub fn channel(depth: usize, length: Option<u64>) -> (mpsc::Sender<Result<Bytes, io::Error>>, Body) {
+    let (sender, receiver) = mpsc::channel(depth);
+    (sender, ChannelBody { receiver, left: length }.boxed())
+}
+
+struct ChannelBody {
+    receiver: mpsc::Receiver<Result<Bytes, io::Error>>,
+    left: Option<u64>,
+}
+
+impl hyper::body::Body for ChannelBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let next = self.receiver.poll_recv(cx);
+        next.map(|item| {
+            item.map(|result| {
+                result.map(|bytes| {
+                    self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
+                    Frame::data(bytes)
+                })
+            })
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.left.map_or_else(hyper::body::SizeHint::default, hyper::body::SizeHint::with_exact)
+    }
+}

@@ -1,1 +1,552 @@
-//! (in the making)
+//! The consumer's side: an information system's request goes to the
+//! provider's security server, and the answer comes back.
+//!
+//! [`relay`] reads top to bottom in the order in which things happen. What
+//! fails has a code and a text, reaches the log once with the message id, and
+//! the information system as X-Road answers it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use causeway_globalconf::GlobalConf;
+use causeway_identifiers::ClientId;
+use causeway_message::rest::{self, RestRequest, RestResponse};
+use causeway_message::{CodeStyle, Fault, codes, wants_xml};
+use causeway_messagelog::{NewRecord, Side};
+use causeway_signature::batch::MessageSignature;
+use causeway_transport::{Boundary, BoundaryUse, Decoder, Encoder, Expect, Limits, envelope, media};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode};
+use ring::rand::SecureRandom as _;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::body::{self, Intake, Start, Taken};
+use crate::http::serve::Caller;
+use crate::http::{Body, full};
+use crate::peers::{self, Candidate, Peer, SendError};
+use crate::receive::{Received, body_fault, part_digests, receive, transport_fault};
+use crate::server::Server;
+use crate::settings::{Client, ConnectionType};
+
+/// How many pieces of a streamed body wait for the network.
+const STREAM_DEPTH: usize = 4;
+
+/// Answers a request of an information system.
+pub async fn handle(server: Arc<Server>, caller: Caller, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path();
+    if path.starts_with("/r") && path.as_bytes().get(2).is_some_and(u8::is_ascii_digit) {
+        rest(&server, &caller, request).await
+    } else if request.method() == Method::GET && path == "/asic" {
+        server.asic(&caller, request.uri().query().unwrap_or_default()).await
+    } else if request.method() == Method::GET && path == "/verificationconf" {
+        server.verification_configuration().await
+    } else {
+        not_rest(&server, request.method())
+    }
+}
+
+/// Whatever is not REST would be SOAP, which has its faults in its own form.
+fn not_rest(server: &Server, method: &Method) -> Response<Body> {
+    let fault = if method == Method::POST {
+        Fault::new(codes::SERVICE_TYPE, "This security server relays REST messages; use a path that begins with /r1/")
+            .with_prefix(codes::CLIENT_PROXY)
+    } else {
+        Fault::new(codes::INVALID_HTTP_METHOD, "Must use POST request method instead of another, or a path that begins with /r1/")
+            .with_prefix(codes::CLIENT)
+    };
+    let fault = fault.with_detail(Uuid::new_v4().to_string());
+    tracing::info!(code = fault.code(), detail = fault.detail(), "request refused: {}", fault.message());
+    server.metrics.fault("consumer", fault.code());
+    let mut response = Response::new(full(causeway_message::soap::write_fault(&fault)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml;charset=utf-8"));
+    response
+}
+
+async fn rest(server: &Arc<Server>, caller: &Caller, request: Request<Incoming>) -> Response<Body> {
+    let started = Instant::now();
+    let (head, incoming) = request.into_parts();
+    let accept = head.headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let id = head.headers.get(rest::MESSAGE_ID).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    match relay(server, caller, head, incoming).await {
+        Ok(response) => {
+            server.metrics.exchange("consumer", started.elapsed());
+            response
+        }
+        Err(fault) => {
+            let trace = Uuid::new_v4().to_string();
+            let fault = fault.with_prefix(codes::CLIENT_PROXY);
+            let fault = if fault.detail().is_empty() { fault.with_detail(trace) } else { fault };
+            tracing::warn!(
+                message_id = %id, side = "consumer", code = fault.code(), detail = fault.detail(),
+                "request failed: {}", fault.message()
+            );
+            server.metrics.fault("consumer", fault.code());
+            error_response(&fault, &accept, server.settings().errors)
+        }
+    }
+}
+
+/// The answer to an information system whose request failed (`pr-rest` 4.6).
+fn error_response(fault: &Fault, accept: &str, style: CodeStyle) -> Response<Body> {
+    let (content_type, body) = match wants_xml(accept) {
+        Some("text/xml") => ("text/xml;charset=utf-8", fault.to_xml(style)),
+        Some(_) => ("application/xml;charset=utf-8", fault.to_xml(style)),
+        None => ("application/json;charset=utf-8", fault.to_json(style)),
+    };
+    let mut response = Response::new(full(body));
+    *response.status_mut() =
+        StatusCode::from_u16(fault.rest_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Ok(code) = HeaderValue::from_str(&fault.styled_code(style)) {
+        response.headers_mut().insert(HeaderName::from_static(rest::ERROR), code);
+    }
+    response
+}
+
+/// One message's way: from the information system to the provider and back.
+async fn relay(
+    server: &Arc<Server>,
+    caller: &Caller,
+    head: Parts,
+    incoming: Incoming,
+) -> Result<Response<Body>, Fault> {
+    let settings = server.settings();
+    let now = OffsetDateTime::now_utc();
+    server.require_authentication_certificate()?;
+    let conf = server.valid_global_conf(now)?;
+    let request = read_request(&head, conf.instance())?;
+    let client = settings.clients.get(&request.client).filter(|c| c.registered).ok_or_else(|| {
+        Fault::new(codes::UNKNOWN_MEMBER, format!("Client '{}' not found", request.client))
+    })?;
+    judge_caller(client, caller, server.internal_certificate())?;
+    server.timestamping_gate(now)?;
+    let candidates = peers::candidates(&conf, request.service.client(), request.target.as_ref())?;
+    let start = body::start(incoming, settings.limits.inline_body).await.map_err(|e| body_fault(&e))?;
+    let mut peer = connect(server, &candidates, request.service.client(), &conf).await?;
+
+    let sending = Sending::new(server, &request, &head.headers)?;
+    let (answer, sent) = match start {
+        Start::Whole(body) => sending.send_whole(&mut peer, body, &candidates, &conf).await?,
+        Start::More(chunks, rest) => sending.send_streamed(&mut peer, chunks, rest).await?,
+    };
+    let request_hash = rest::request_hash(&sent.block, sent.body_digest.as_deref());
+    let received = read_answer(server, answer).await?;
+    server.give_back(peer);
+    let response = judge_answer(server, &conf, &request, &request_hash, &received)?;
+    log_answer(server, &request, &sent.server, received, response).await
+}
+
+/// What was sent, as far as the answer depends on it.
+struct Sent {
+    block: Bytes,
+    body_digest: Option<Vec<u8>>,
+    server: String,
+}
+
+fn read_request(head: &Parts, instance: &str) -> Result<RestRequest, Fault> {
+    let headers = head
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), rest::header_text(value.as_bytes())));
+    RestRequest::from_http(
+        head.method.as_str(),
+        head.uri.path(),
+        head.uri.query(),
+        crate::http::case::restore(head, headers),
+        &Uuid::new_v4().to_string(),
+        || format!("{instance}-{}", Uuid::new_v4()),
+    )
+}
+
+/// Whether the caller may speak for the client, by the connection type that the client has chosen.
+pub(crate) fn judge_caller(
+    client: &Client,
+    caller: &Caller,
+    internal: Option<&causeway_pki::Certificate>,
+) -> Result<(), Fault> {
+    let refused = |text: String| Err(Fault::new(codes::SSL_AUTHENTICATION_FAILED, text));
+    match (client.connection, caller) {
+        (ConnectionType::Http, _) | (ConnectionType::Https, Caller::Tls(_)) => Ok(()),
+        (_, Caller::Plain) => refused(format!("Client '{}' must connect by HTTPS", client.id)),
+        (ConnectionType::HttpsWithCertificate, Caller::Tls(shown)) => {
+            let Some(leaf) = shown.first() else {
+                return refused(format!("Client '{}' must show its TLS certificate, and showed none", client.id));
+            };
+            if client.certificates.is_empty() && Some(leaf) != internal {
+                return refused(format!("Client '{}' has no TLS certificates configured", client.id));
+            }
+            if client.certificates.contains(leaf) || Some(leaf) == internal {
+                return Ok(());
+            }
+            refused(format!("The TLS certificate shown is not one of those configured for client '{}'", client.id))
+        }
+    }
+}
+
+/// A connection to a server that may speak for the provider.
+async fn connect(
+    server: &Server,
+    candidates: &[Candidate],
+    provider: &ClientId,
+    conf: &Arc<GlobalConf>,
+) -> Result<Peer, Fault> {
+    let mut left = candidates.to_vec();
+    loop {
+        let peer = server.peers.take(&left).await.map_err(|e| Fault::new(codes::NETWORK_ERROR, e.to_string()))?;
+        match server.judge_provider(&peer, provider, conf).await {
+            Ok(()) => return Ok(peer),
+            Err(fault) => {
+                // Another server of the provider may be in order.
+                server.peers.distrust(candidates);
+                tracing::warn!(server = %peer.server.id, code = fault.code(), "a provider's server is refused: {}", fault.message());
+                left.retain(|c| *c != peer.server);
+                if left.is_empty() {
+                    return Err(fault);
+                }
+            }
+        }
+    }
+}
+
+/// A request on its way out.
+struct Sending<'s> {
+    server: &'s Arc<Server>,
+    request: &'s RestRequest,
+    block: Bytes,
+    ocsp: Vec<Bytes>,
+    original_content_type: HeaderValue,
+}
+
+impl<'s> Sending<'s> {
+    fn new(server: &'s Arc<Server>, request: &'s RestRequest, headers: &HeaderMap) -> Result<Self, Fault> {
+        let original = headers.get(CONTENT_TYPE).cloned();
+        Ok(Self {
+            server,
+            block: request.to_block(),
+            request,
+            ocsp: server.authentication_ocsp()?,
+            original_content_type: original.unwrap_or_else(|| HeaderValue::from_static("")),
+        })
+    }
+
+    /// Sends a message that is in memory. A connection that turns out to be
+    /// closed before anything was sent is replaced by a new one.
+    async fn send_whole(
+        &self,
+        peer: &mut Peer,
+        body: Option<Bytes>,
+        candidates: &[Candidate],
+        conf: &Arc<GlobalConf>,
+    ) -> Result<(Response<Incoming>, Sent), Fault> {
+        let settings = self.server.settings();
+        if let Some(body) = &body
+            && body.len() as u64 > settings.body_limit()
+        {
+            return Err(body_fault(&body::BodyError::TooLong(settings.body_limit())));
+        }
+        let taken = body.clone().map(Taken::of_bytes);
+        let body_digest = taken.as_ref().map(|t| t.digest.clone());
+        let signature = self.sign_and_log(taken, peer).await?;
+
+        let mut encoder = new_encoder()?;
+        let content_type = encoder.content_type();
+        let mut out = BytesMut::with_capacity(4096 + signature.signature.len() + body.as_ref().map_or(0, Bytes::len));
+        self.write_opening(&mut encoder, &mut out)?;
+        if let Some(body) = body {
+            write_part(&mut encoder, media::REST_BODY, &body, &mut out)?;
+        }
+        write_signature(&mut encoder, &signature, &mut out)?;
+        out.extend_from_slice(&encoder.end());
+
+        let mut request = self.http_request(&content_type, full(out.freeze()))?;
+        loop {
+            match self.within_time(peer.send(request)).await? {
+                Ok(response) => return Ok((response, self.sent(peer, body_digest))),
+                Err(SendError::NotSent(unsent)) if peer.reused => {
+                    let provider = self.request.service.client();
+                    *peer = self
+                        .server
+                        .peers
+                        .open(candidates)
+                        .await
+                        .map_err(|e| Fault::new(codes::NETWORK_ERROR, e.to_string()))?;
+                    self.server.judge_provider(peer, provider, conf).await?;
+                    request = *unsent;
+                }
+                Err(error) => return Err(send_fault(&error)),
+            }
+        }
+    }
+
+    /// Sends a long body on while it arrives; the signature follows it.
+    async fn send_streamed(
+        &self,
+        peer: &mut Peer,
+        chunks: Vec<Bytes>,
+        rest: Incoming,
+    ) -> Result<(Response<Incoming>, Sent), Fault> {
+        let mut encoder = new_encoder()?;
+        let content_type = encoder.content_type();
+        let mut opening = BytesMut::new();
+        self.write_opening(&mut encoder, &mut opening)?;
+        opening.extend_from_slice(&encoder.part_header(media::REST_BODY, &[]).map_err(|e| transport_fault(&e))?);
+        let (pieces, body) = body::channel(STREAM_DEPTH, None);
+        let request = self.http_request(&content_type, body)?;
+        let whom = peer.server.id.to_short();
+        let pump = async {
+            let pumped = self.pump(encoder, opening.freeze(), chunks, rest, &pieces, &whom).await;
+            if let Err(fault) = &pumped {
+                // Breaks the request off, so that the peer cannot take it for complete.
+                let _ = pieces.send(Err(std::io::Error::other(fault.to_string()))).await;
+            }
+            drop(pieces);
+            pumped
+        };
+        // No deadline for the answer while the body is still on its way.
+        let send = peer.send(request);
+        tokio::pin!(pump, send);
+        let digest = tokio::select! {
+            pumped = &mut pump => pumped?,
+            early = &mut send => {
+                // The peer answered before it had everything: a fault, which tells more than ours would.
+                let response = early.map_err(|e| send_fault(&e))?;
+                let digest = Some(Vec::new());
+                return Ok((response, Sent { block: self.block.clone(), body_digest: digest, server: whom.clone() }));
+            }
+        };
+        let response = self.within_time(send).await?.map_err(|e| send_fault(&e))?;
+        Ok((response, Sent { block: self.block.clone(), body_digest: Some(digest), server: whom.clone() }))
+    }
+
+    async fn pump(
+        &self,
+        mut encoder: Encoder,
+        opening: Bytes,
+        chunks: Vec<Bytes>,
+        mut rest: Incoming,
+        pieces: &tokio::sync::mpsc::Sender<Result<Bytes, std::io::Error>>,
+        whom: &str,
+    ) -> Result<Vec<u8>, Fault> {
+        let gone = |_| Fault::new(codes::NETWORK_ERROR, "The other security server closed the connection");
+        let mut intake = self.server.request_intake();
+        pieces.send(Ok(opening)).await.map_err(gone)?;
+        for chunk in chunks {
+            self.server.take_in(&mut intake, &chunk)?;
+            pieces.send(Ok(chunk)).await.map_err(gone)?;
+        }
+        let idle = self.server.settings().limits.request_timeout;
+        loop {
+            match tokio::time::timeout(idle, body::next_chunk(&mut rest)).await {
+                Ok(Ok(Some(chunk))) => {
+                    self.server.take_in(&mut intake, &chunk)?;
+                    pieces.send(Ok(chunk)).await.map_err(gone)?;
+                }
+                Ok(Ok(None)) => break,
+                Ok(Err(error)) => return Err(body_fault(&error)),
+                Err(_) => return Err(Fault::new(codes::IO_ERROR, "The client stopped sending its request")),
+            }
+        }
+        let taken = intake.finish().map_err(|e| body_fault(&e))?;
+        let digest = taken.digest.clone();
+        let signature = self.sign_and_log_for(Some(taken), whom).await?;
+        let mut closing = BytesMut::new();
+        write_signature(&mut encoder, &signature, &mut closing)?;
+        closing.extend_from_slice(&encoder.end());
+        pieces.send(Ok(closing.freeze())).await.map_err(gone)?;
+        Ok(digest)
+    }
+
+    async fn sign_and_log(&self, body: Option<Taken>, peer: &Peer) -> Result<MessageSignature, Fault> {
+        self.sign_and_log_for(body, &peer.server.id.to_short()).await
+    }
+
+    /// Signs, and keeps the record: nothing is sent with a signature that the log does not hold.
+    async fn sign_and_log_for(&self, body: Option<Taken>, whom: &str) -> Result<MessageSignature, Fault> {
+        let signer = self.server.signers.of(self.request.client.member())?;
+        let parts = part_digests(&self.block, body.as_ref().map(|b| b.digest.as_slice()));
+        let signature = signer.sign(parts).await?;
+        let record = NewRecord {
+            time: OffsetDateTime::now_utc(),
+            message_id: self.request.message_id.clone(),
+            request_id: Some(self.request.request_id.clone()),
+            response: false,
+            side: Side::Consumer,
+            owner: self.request.client.clone(),
+            service: self.request.service.to_short(),
+            peer: Some(whom.to_owned()),
+            message: self.block.clone(),
+            signature: signature.signature.clone(),
+            hash_chain_result: signature.hash_chain_result.clone(),
+            hash_chain: signature.hash_chain.clone(),
+            attachments: self.server.attachments(body),
+        };
+        self.server.log(record).await?;
+        Ok(signature)
+    }
+
+    /// OCSP responses and header block.
+    fn write_opening(&self, encoder: &mut Encoder, out: &mut BytesMut) -> Result<(), Fault> {
+        for response in &self.ocsp {
+            write_part(encoder, media::OCSP_RESPONSE, response, out)?;
+        }
+        write_part(encoder, media::REST_REQUEST, &self.block, out)
+    }
+
+    fn http_request(&self, content_type: &str, body: Body) -> Result<Request<Body>, Fault> {
+        let unusable = |_| Fault::new(codes::INTERNAL_ERROR, "The request id cannot be a header value");
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        let headers = request.headers_mut();
+        // The server at the other end does not look at it, as several may be tried.
+        headers.insert(hyper::header::HOST, HeaderValue::from_static("localhost"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_str(content_type).map_err(unusable)?);
+        headers.insert(envelope::HASH_ALGORITHM, HeaderValue::from_static("SHA-512"));
+        headers.insert(envelope::PROXY_VERSION, HeaderValue::from_static(crate::PROTOCOL_VERSION));
+        headers.insert(envelope::MESSAGE_TYPE, HeaderValue::from_static(envelope::MESSAGE_TYPE_REST));
+        headers.insert(envelope::ORIGINAL_CONTENT_TYPE, self.original_content_type.clone());
+        let id = HeaderValue::from_str(&self.request.request_id).map_err(unusable)?;
+        headers.insert(envelope::REQUEST_ID, id);
+        Ok(request)
+    }
+
+    fn sent(&self, peer: &Peer, body_digest: Option<Vec<u8>>) -> Sent {
+        Sent { block: self.block.clone(), body_digest, server: peer.server.id.to_short() }
+    }
+
+    async fn within_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Fault> {
+        let limit = self.server.settings().peers.response_timeout;
+        tokio::time::timeout(limit, answer).await.map_err(|_| {
+            let text = format!("The provider's security server did not answer within {} s", limit.as_secs());
+            Fault::new(codes::NETWORK_ERROR, text)
+        })
+    }
+}
+
+fn send_fault(error: &SendError) -> Fault {
+    let text = match error {
+        SendError::NotSent(_) => "The provider's security server closed the connection".to_owned(),
+        SendError::Failed(text) => format!("The provider's security server did not answer: {text}"),
+    };
+    Fault::new(codes::NETWORK_ERROR, text)
+}
+
+/// An encoder with a boundary that nobody can guess.
+pub(crate) fn new_encoder() -> Result<Encoder, Fault> {
+    let mut random = [0; 30];
+    ring::rand::SystemRandom::new()
+        .fill(&mut random)
+        .map_err(|_| Fault::new(codes::INTERNAL_ERROR, "The system gives no random numbers"))?;
+    Ok(Encoder::new(Boundary::random(BoundaryUse::Message, &random)))
+}
+
+pub(crate) fn write_part(encoder: &mut Encoder, kind: &str, bytes: &[u8], out: &mut BytesMut) -> Result<(), Fault> {
+    out.extend_from_slice(&encoder.part_header(kind, &[]).map_err(|e| transport_fault(&e))?);
+    out.extend_from_slice(bytes);
+    Ok(())
+}
+
+/// The evidence parts: chain result and chain where there are some, then the signature.
+pub(crate) fn write_signature(encoder: &mut Encoder, signature: &MessageSignature, out: &mut BytesMut) -> Result<(), Fault> {
+    if let Some((result, chain)) = signature.chain() {
+        write_part(encoder, media::HASH_CHAIN_RESULT, result, out)?;
+        write_part(encoder, media::HASH_CHAIN, chain, out)?;
+    }
+    write_part(encoder, media::SIGNATURE, &signature.signature, out)
+}
+
+/// Reads the provider's answer to its end; a fault in it becomes ours.
+async fn read_answer(server: &Arc<Server>, answer: Response<Incoming>) -> Result<Received, Fault> {
+    let (head, mut incoming) = answer.into_parts();
+    if head.status != StatusCode::OK {
+        let text = format!("The provider's security server answered with HTTP status {}", head.status.as_u16());
+        return Err(Fault::new(codes::HTTP_ERROR, text));
+    }
+    let content_type = head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let broken = |fault: Fault| fault.with_prefix(codes::SERVICE_FAILED);
+    let decoder = Decoder::new(content_type, Expect::Response, Limits::default())
+        .map_err(|e| broken(transport_fault(&e)))?;
+    let idle: Duration = server.settings().peers.response_timeout;
+    let received = receive(&mut incoming, decoder, || server.response_intake(), |_, _| Ok(()), idle).await;
+    // A fault that the peer sent has its prefix already, and keeps it.
+    let received = received.map_err(|fault| {
+        let theirs = fault.code().to_ascii_lowercase().starts_with("server.");
+        if theirs { fault } else { broken(fault) }
+    })?;
+    let algorithm = head.headers.get(envelope::HASH_ALGORITHM).and_then(|v| v.to_str().ok());
+    if !algorithm.is_some_and(|name| name.eq_ignore_ascii_case("SHA-512")) {
+        let text = "The provider's security server does not say that it digests with SHA-512";
+        return Err(Fault::new(codes::INTERNAL_ERROR, text));
+    }
+    Ok(received)
+}
+
+/// Whether the answer is the provider's, and belongs to the request.
+fn judge_answer(
+    server: &Server,
+    conf: &Arc<GlobalConf>,
+    request: &RestRequest,
+    request_hash: &str,
+    received: &Received,
+) -> Result<RestResponse, Fault> {
+    let response = RestResponse::parse(&received.block)?;
+    let chain = received.chain.as_ref().map(|(result, chain)| (result, chain));
+    received.with_parts(|parts| {
+        let provider = request.service.client();
+        server.verification.judge_message(&received.signature, chain, parts, provider, OffsetDateTime::now_utc(), conf)
+    })?;
+    response.check_answers(request, request_hash)?;
+    Ok(response)
+}
+
+/// Keeps the record of the answer, and then answers.
+async fn log_answer(
+    server: &Arc<Server>,
+    request: &RestRequest,
+    whom: &str,
+    received: Received,
+    response: RestResponse,
+) -> Result<Response<Body>, Fault> {
+    let body = received.body.as_ref().map(Taken::reader);
+    let record = NewRecord {
+        time: OffsetDateTime::now_utc(),
+        message_id: request.message_id.clone(),
+        request_id: Some(request.request_id.clone()),
+        response: true,
+        side: Side::Consumer,
+        owner: request.client.clone(),
+        service: request.service.to_short(),
+        peer: Some(whom.to_owned()),
+        message: received.block,
+        signature: received.signature,
+        hash_chain_result: received.chain.as_ref().map(|(result, _)| result.clone()),
+        hash_chain: received.chain.map(|(_, chain)| chain),
+        attachments: server.attachments(received.body),
+    };
+    server.log(record).await?;
+    tracing::debug!(message_id = %request.message_id, service = %request.service, status = response.status, "request relayed");
+    answer(&response, body.map_or_else(crate::http::empty, body::Reader::into_body))
+}
+
+/// The provider's status, headers and body, as the information system gets them.
+fn answer(response: &RestResponse, body: Body) -> Result<Response<Body>, Fault> {
+    let mut out = Response::new(body);
+    *out.status_mut() = StatusCode::from_u16(response.status)
+        .map_err(|_| Fault::new(codes::INCONSISTENT_RESPONSE, "The response has no HTTP status"))?;
+    for (name, value) in &response.headers {
+        // What HTTP cannot carry on was signed and logged all the same.
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes())) {
+            out.headers_mut().append(name, value);
+        }
+    }
+    Ok(out)
+}
+
+/// What an intake of this server starts from; here so that both sides share its bounds.
+pub(crate) fn intake(server: &Server) -> Intake {
+    let settings = server.settings();
+    Intake::new(server.store(), settings.body_limit(), settings.limits.inline_body)
+}

@@ -1,1 +1,259 @@
-//! (in the making)
+//! Calling the provider's information system.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use causeway_identifiers::ClientId;
+use causeway_message::rest::RestRequest;
+use causeway_message::{Fault, codes};
+use causeway_pki::Certificate;
+use hyper::body::Incoming;
+use hyper::header::{HOST, HeaderName, HeaderValue};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::{Request, Response, Uri};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::body::Reader;
+use crate::http::Body;
+use crate::settings::{Client, Service};
+use crate::tls::{self, Identity};
+
+/// How long opening a connection to a service may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an idle connection to a service is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Calls services, over connections that are kept.
+#[derive(Debug)]
+pub struct ServiceCaller {
+    identity: Option<Arc<Identity>>,
+    /// By provider, since each has its own certificates to compare with; `None`: any certificate passes.
+    clients: Mutex<HashMap<Option<ClientId>, HttpClient<ServiceConnector, Body>>>,
+}
+
+impl ServiceCaller {
+    /// Calls with the server's internal certificate, where a service asks for one.
+    pub fn new(identity: Option<Arc<Identity>>) -> Self {
+        Self { identity, clients: Mutex::default() }
+    }
+
+    /// Forgets all connections, after the settings changed.
+    pub fn reset(&self) {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Sends a request to its service and waits for the head of the answer,
+    /// as long as the service's time-out allows.
+    ///
+    /// # Errors
+    /// X-Road's codes: `service_malformed_url`, `unknown_host`,
+    /// `network_error`, `ssl_authentication_failed`, `io_error`.
+    pub async fn call(
+        &self,
+        provider: &Client,
+        service: &Service,
+        request: &RestRequest,
+        body: Option<Reader>,
+    ) -> Result<Response<Incoming>, Fault> {
+        let uri = address(service, request)?;
+        let request = http_request(uri, request, body)?;
+        let client = self.client(provider, service)?;
+        match tokio::time::timeout(service.timeout, client.request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(failure(&error, service)),
+            Err(_) => {
+                let text = format!("The service {} did not answer within {} s", service.id, service.timeout.as_secs());
+                Err(Fault::new(codes::IO_ERROR, text))
+            }
+        }
+    }
+
+    fn client(&self, provider: &Client, service: &Service) -> Result<HttpClient<ServiceConnector, Body>, Fault> {
+        let key = service.verify_tls.then(|| provider.id.clone());
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&key) {
+            return Ok(client.clone());
+        }
+        let pinned: Option<Vec<Certificate>> = service.verify_tls.then(|| provider.certificates.clone());
+        let config = tls::for_services(self.identity.as_deref(), pinned)
+            .map_err(|e| Fault::new(codes::INTERNAL_ERROR, e.to_string()))?;
+        let client = HttpClient::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(64)
+            .build(ServiceConnector { tls: Arc::new(config) });
+        clients.insert(key, client.clone());
+        Ok(client)
+    }
+}
+
+/// The service's address with the path and query of the request, as they came.
+fn address(service: &Service, request: &RestRequest) -> Result<Uri, Fault> {
+    let base = if request.service_path.is_empty() {
+        service.url.as_str()
+    } else {
+        service.url.strip_suffix('/').unwrap_or(&service.url)
+    };
+    let mut text = format!("{base}{}", request.service_path);
+    if let Some(query) = &request.query {
+        text.push('?');
+        text.push_str(query);
+    }
+    text.parse().map_err(|e| {
+        let text = format!("The address of the service {} with the path of the request is not a URL: {e}", service.id);
+        Fault::new(codes::SERVICE_MALFORMED_URL, text)
+    })
+}
+
+fn http_request(uri: Uri, request: &RestRequest, body: Option<Reader>) -> Result<Request<Body>, Fault> {
+    let unusable = |what: &str| Fault::new(codes::INTERNAL_ERROR, format!("The request has {what} that HTTP does not allow"));
+    let mut out = Request::new(body.map_or_else(crate::http::empty, Reader::into_body));
+    *out.method_mut() = request.verb.parse().map_err(|_| unusable("a method"))?;
+    if let Some(host) = uri.authority() {
+        let host = host.as_str().rsplit('@').next().unwrap_or_default();
+        out.headers_mut().insert(HOST, HeaderValue::from_str(host).map_err(|_| unusable("a host"))?);
+    }
+    for (name, value) in &request.headers {
+        let name: HeaderName = name.parse().map_err(|_| unusable("a header name"))?;
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| unusable("a header value"))?;
+        out.headers_mut().append(name, value);
+    }
+    *out.uri_mut() = uri;
+    Ok(out)
+}
+
+fn failure(error: &hyper_util::client::legacy::Error, service: &Service) -> Fault {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut innermost = String::new();
+    let mut code = if error.is_connect() { codes::NETWORK_ERROR } else { codes::IO_ERROR };
+    while let Some(e) = cause {
+        if let Some(failed) = e.downcast_ref::<ConnectFailure>() {
+            code = failed.code;
+        }
+        innermost = e.to_string();
+        cause = e.source();
+    }
+    Fault::new(code, format!("The service {} at {} failed: {innermost}", service.id, service.url))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+struct ConnectFailure {
+    code: &'static str,
+    text: String,
+}
+
+impl ConnectFailure {
+    fn new(code: &'static str, text: impl ToString) -> Self {
+        Self { code, text: text.to_string() }
+    }
+}
+
+/// Opens connections to services, with TLS where the address says `https`.
+#[derive(Clone)]
+struct ServiceConnector {
+    tls: Arc<ClientConfig>,
+}
+
+impl fmt::Debug for ServiceConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServiceConnector")
+    }
+}
+
+impl tower_service::Service<Uri> for ServiceConnector {
+    type Response = ServiceStream;
+    type Error = ConnectFailure;
+    type Future = Pin<Box<dyn Future<Output = Result<ServiceStream, ConnectFailure>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), ConnectFailure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let tls = Arc::clone(&self.tls);
+        Box::pin(async move {
+            tokio::time::timeout(CONNECT_TIMEOUT, open(uri, tls))
+                .await
+                .unwrap_or_else(|_| Err(ConnectFailure::new(codes::NETWORK_ERROR, "connecting took too long")))
+        })
+    }
+}
+
+async fn open(uri: Uri, tls: Arc<ClientConfig>) -> Result<ServiceStream, ConnectFailure> {
+    let malformed = || ConnectFailure::new(codes::SERVICE_MALFORMED_URL, "the address names no host");
+    let host = uri.host().ok_or_else(malformed)?.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let secure = uri.scheme_str() == Some("https");
+    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    let addresses: Vec<_> = tokio::net::lookup_host((host.as_str(), port))
+        .await
+        .map_err(|_| ConnectFailure::new(codes::UNKNOWN_HOST, format!("{host} is not a known host")))?
+        .collect();
+    let stream = TcpStream::connect(addresses.as_slice())
+        .await
+        .map_err(|e| ConnectFailure::new(codes::NETWORK_ERROR, e))?;
+    let _ = stream.set_nodelay(true);
+    if !secure {
+        return Ok(ServiceStream(TokioIo::new(Box::pin(stream))));
+    }
+    let name = ServerName::try_from(host).map_err(|_| malformed())?;
+    let stream = TlsConnector::from(tls)
+        .connect(name, stream)
+        .await
+        .map_err(|e| ConnectFailure::new(codes::SSL_AUTHENTICATION_FAILED, e))?;
+    Ok(ServiceStream(TokioIo::new(Box::pin(stream))))
+}
+
+trait AsyncStream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send {}
+impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send> AsyncStream for T {}
+
+/// A connection to a service, plain or with TLS.
+struct ServiceStream(TokioIo<Pin<Box<dyn AsyncStream>>>);
+
+impl Connection for ServiceStream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl Read for ServiceStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl Write for ServiceStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+}

@@ -1,1 +1,185 @@
-//! (in the making)
+//! Judging what peers send: their signatures and their TLS certificates.
+//!
+//! The judgements themselves are pure (`causeway_signature::verify`,
+//! `causeway_pki`); here they are remembered for a short while, since all
+//! messages of a batch bring the same signature document, and all messages
+//! of a connection the same certificate. A judgement is remembered together
+//! with the global configuration under which it was made.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use causeway_globalconf::GlobalConf;
+use causeway_identifiers::ClientId;
+use causeway_message::{Fault, codes};
+use causeway_pki::ocsp::{OcspResponse, judge};
+use causeway_pki::{Certificate, DigestAlgorithm, chain};
+use causeway_signature::verify::{Absent, ChainDocuments, Part, judge_coverage, judge_signer};
+use causeway_signature::xades::SignatureDocument;
+use causeway_signature::SignatureError;
+use time::OffsetDateTime;
+
+/// How long a signature document's judgement stands (all messages of a batch arrive within moments).
+const SIGNATURE_STANDS: Duration = Duration::from_secs(10);
+/// How long a TLS certificate's judgement stands, as X-Road's OCSP verifier caches.
+const CERTIFICATE_STANDS: Duration = Duration::from_secs(60);
+/// Most judgements of a kind that are remembered.
+const MOST_REMEMBERED: usize = 4096;
+
+type Digest = Vec<u8>;
+
+/// Remembers judgements.
+#[derive(Default)]
+pub struct Verification {
+    signatures: Memory<(Digest, ClientId), Arc<SignatureDocument>>,
+    certificates: Memory<(Digest, ClientId), ()>,
+}
+
+impl std::fmt::Debug for Verification {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Verification")
+    }
+}
+
+impl Verification {
+    /// Judges a message's signature now: it is the sender's, and covers every part.
+    ///
+    /// # Errors
+    /// `signature_verification.…` with the reason.
+    pub fn judge_message(
+        &self,
+        signature: &Bytes,
+        chain: Option<(&Bytes, &Bytes)>,
+        parts: &[Part<'_>],
+        sender: &ClientId,
+        now: OffsetDateTime,
+        conf: &Arc<GlobalConf>,
+    ) -> Result<(), Fault> {
+        let refused = |e: SignatureError| {
+            Fault::new(e.code(), e.to_string()).with_prefix(codes::SIGNATURE_VERIFICATION)
+        };
+        let key = (DigestAlgorithm::Sha256.digest(signature), sender.clone());
+        let document = match self.signatures.recall(&key, conf) {
+            Some(document) => document,
+            None => {
+                let document = SignatureDocument::parse(signature).map_err(refused)?;
+                judge_signer(&document, sender, now, conf.as_ref()).map_err(refused)?;
+                let document = Arc::new(document);
+                self.signatures.remember(key, Arc::clone(&document), conf, SIGNATURE_STANDS);
+                document
+            }
+        };
+        let chain = chain.map(|(result, chain)| ChainDocuments { result, chain });
+        judge_coverage(&document, chain, parts, Absent::Refused).map(|_| ()).map_err(refused)
+    }
+
+    /// Judges a peer's TLS certificate now: it is an authentication
+    /// certificate of an approved authority, good by OCSP, and registered for
+    /// a security server that serves this client.
+    ///
+    /// # Errors
+    /// `ssl_authentication_failed`, telling what is wrong with whose certificate.
+    pub fn judge_peer(
+        &self,
+        peer: &[Certificate],
+        ocsp: &[OcspResponse],
+        client: &ClientId,
+        now: OffsetDateTime,
+        conf: &Arc<GlobalConf>,
+    ) -> Result<(), Fault> {
+        let mut all = Vec::new();
+        for certificate in peer {
+            all.extend_from_slice(&certificate.sha256());
+        }
+        for response in ocsp {
+            all.extend_from_slice(&DigestAlgorithm::Sha256.digest(response.der()));
+        }
+        let key = (DigestAlgorithm::Sha256.digest(&all), client.clone());
+        if self.certificates.recall(&key, conf).is_some() {
+            return Ok(());
+        }
+        judge_authentication(peer, ocsp, client, now, conf)
+            .map_err(|text| Fault::new(codes::SSL_AUTHENTICATION_FAILED, text))?;
+        self.certificates.remember(key, (), conf, CERTIFICATE_STANDS);
+        Ok(())
+    }
+}
+
+/// The judgement of a TLS certificate (X-Road `CertHelper.verifyAuthCert`).
+fn judge_authentication(
+    peer: &[Certificate],
+    ocsp: &[OcspResponse],
+    client: &ClientId,
+    now: OffsetDateTime,
+    conf: &GlobalConf,
+) -> Result<(), String> {
+    let leaf = peer.first().ok_or("The peer showed no TLS certificate")?;
+    let subject = leaf.subject_rfc2253();
+    if !leaf.is_authentication_certificate() {
+        return Err(format!("The certificate of {subject} is not an authentication certificate"));
+    }
+    let last = peer.last().unwrap_or(leaf);
+    let anchor = conf
+        .issuer_of(client.instance(), last)
+        .ok_or_else(|| format!("The certificate of {subject} is not issued by an approved certification service"))?;
+    let extra = peer.get(1..).unwrap_or_default();
+    let path = chain::judge(leaf, extra, &anchor.certificate, now).map_err(|e| format!("{subject}: {e}"))?;
+    if ocsp.is_empty() {
+        return Err(format!("The OCSP response for the TLS certificate of {subject} is missing"));
+    }
+    for certificate in path.iter().filter(|c| **c != anchor.certificate) {
+        let issuer = conf
+            .issuer_of(client.instance(), certificate)
+            .ok_or_else(|| format!("The authority of {} is not approved", certificate.subject_rfc2253()))?;
+        let response = ocsp
+            .iter()
+            .find(|r| r.matches(certificate, &issuer.certificate))
+            .ok_or_else(|| format!("No OCSP response for {}", certificate.subject_rfc2253()))?;
+        judge(response, certificate, &issuer.certificate, &conf.ocsp_trust(issuer), &conf.ocsp_policy(), now)
+            .map_err(|e| format!("{}: {e}", certificate.subject_rfc2253()))?;
+    }
+    if !conf.auth_certificate_matches(leaf, client) {
+        return Err(format!(
+            "The TLS certificate of {subject} is not registered for a security server that serves {client}"
+        ));
+    }
+    Ok(())
+}
+
+struct Remembered<V> {
+    value: V,
+    until: Instant,
+    conf: Weak<GlobalConf>,
+}
+
+struct Memory<K, V>(Mutex<HashMap<K, Remembered<V>>>);
+
+impl<K, V> Default for Memory<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Hash + Eq, V: Clone> Memory<K, V> {
+    fn recall(&self, key: &K, conf: &Arc<GlobalConf>) -> Option<V> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known.get(key)?;
+        let stands = found.until > Instant::now() && std::ptr::eq(found.conf.as_ptr(), Arc::as_ptr(conf));
+        stands.then(|| found.value.clone())
+    }
+
+    fn remember(&self, key: K, value: V, conf: &Arc<GlobalConf>, stands: Duration) {
+        let now = Instant::now();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_REMEMBERED {
+            known.retain(|_, r| r.until > now);
+            if known.len() >= MOST_REMEMBERED {
+                known.clear();
+            }
+        }
+        known.insert(key, Remembered { value, until: now + stands, conf: Arc::downgrade(conf) });
+    }
+}

@@ -31,7 +31,7 @@ impl Fault {
     }
 
     /// Puts a prefix before the code, unless the code has it already, or
-    /// already names one of the two servers (X-Road `translateWithPrefix`).
+    /// already names one of the two servers or the client (X-Road `translateWithPrefix`).
     #[must_use]
     pub fn with_prefix(mut self, prefix: &str) -> Self {
         let lower = self.code.to_ascii_lowercase();

@@ -1,5 +1,8 @@
 //! HTTP at the server's edges: bodies, serving, and what both sides share.
 
+pub mod case;
+pub mod serve;
+
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Empty, Full};

@@ -1,0 +1,135 @@
+//! Accepting connections and serving HTTP/1.1 on them, until told to stop;
+//! what is in flight then is finished.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_pki::Certificate;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+use super::Body;
+use super::case::{Recorder, Spelling, WrittenHead};
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// Plain HTTP.
+    Plain,
+    /// TLS, with the certificates that the caller showed, leaf first; none when it showed none.
+    Tls(Arc<Vec<Certificate>>),
+}
+
+/// What a listener needs to know.
+#[derive(Debug, Clone)]
+pub struct Listening {
+    /// Named in logs.
+    pub name: &'static str,
+    /// TLS, read anew for each connection so that certificates can change; `None` inside while there is none.
+    pub tls: Option<watch::Receiver<Option<Arc<ServerConfig>>>>,
+    /// Bounds the connections open at once, over all listeners that share it.
+    pub connections: Arc<Semaphore>,
+    /// How long a request's head may take.
+    pub header_timeout: Duration,
+    /// How long what is in flight may take once the server stops.
+    pub grace: Duration,
+}
+
+/// Serves until `stop` says so, then finishes what is in flight.
+pub async fn serve<S, F>(listener: TcpListener, listening: Listening, mut stop: watch::Receiver<bool>, service: S)
+where
+    S: Fn(Caller, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let graceful = GracefulShutdown::new();
+    loop {
+        let permit = tokio::select! {
+            permit = Arc::clone(&listening.connections).acquire_owned() => permit,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let Ok(permit) = permit else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: let others finish before the next try.
+                tracing::warn!(listener = listening.name, %error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (watcher, listening, service) = (graceful.watcher(), listening.clone(), service.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            connection(stream, &listening, watcher, service).await;
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(listening.grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!(listener = listening.name, "stopped with messages still in flight");
+    }
+}
+
+async fn connection<S, F>(stream: TcpStream, listening: &Listening, watcher: Watcher, service: S)
+where
+    S: Fn(Caller, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = &listening.tls else {
+        return http(stream, Caller::Plain, listening, watcher, service).await;
+    };
+    let Some(config) = tls.borrow().clone() else {
+        tracing::debug!(listener = listening.name, "connection refused: no certificate to show yet");
+        return;
+    };
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let shown = crate::tls::shown(stream.get_ref().1.peer_certificates());
+            http(stream, Caller::Tls(Arc::new(shown)), listening, watcher, service).await;
+        }
+        Ok(Err(error)) => tracing::info!(listener = listening.name, %error, "TLS handshake failed"),
+        Err(_) => tracing::info!(listener = listening.name, "TLS handshake took too long"),
+    }
+}
+
+async fn http<I, S, F>(stream: I, caller: Caller, listening: &Listening, watcher: Watcher, service: S)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Fn(Caller, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let spelling = Spelling::default();
+    let stream = Recorder::new(stream, spelling.clone());
+    let serve_one = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(WrittenHead(Arc::new(spelling.take())));
+        let answer = service(caller.clone(), request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(listening.header_timeout)
+        .keep_alive(true)
+        .max_buf_size(256 << 10)
+        .serve_connection(TokioIo::new(stream), serve_one);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(listener = listening.name, %error, "connection ended");
+    }
+}
