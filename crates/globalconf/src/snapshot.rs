@@ -10,6 +10,7 @@ use std::time::Duration;
 use causeway_identifiers::{ClientId, GlobalGroupId, MemberId, SecurityServerId};
 use causeway_pki::Certificate;
 use causeway_pki::ocsp::{OcspPolicy, OcspTrust};
+use causeway_pki::profile::CertificateProfile;
 use time::OffsetDateTime;
 
 use crate::shared::{AcmeServer, CostType, CsrFormat, SecurityServer, SharedParameters};
@@ -78,6 +79,8 @@ pub struct ApprovedCaEntry {
     pub name: String,
     /// The Java class name of the certificate profile.
     pub profile_class: String,
+    /// The certificate profile; `None` for a class that is not known here.
+    pub profile: Option<CertificateProfile>,
     /// Where the responders for its certificates answer.
     pub ocsp_urls: Vec<String>,
     /// The responders with what they cost, in the order of the document.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use causeway_identifiers::{ClientId, MemberId, SecurityServerId};
+use causeway_pki::profile::CertificateProfile;
 use causeway_pki::{Certificate, DigestAlgorithm, name};
 
 use super::{ApprovedCaEntry, ApprovedTsa, InstanceConfiguration, OcspResponderEntry};
@@ -134,6 +135,7 @@ impl Instance {
             certificate,
             name: ca.name.clone(),
             profile_class: ca.certificate_profile.clone(),
+            profile: CertificateProfile::from_class_name(&ca.certificate_profile),
             ocsp_urls: info.ocsp.iter().map(|r| r.url.clone()).filter(|u| !u.is_empty()).collect(),
             ocsp: info
                 .ocsp
