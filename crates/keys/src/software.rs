@@ -1,3 +1,5 @@
+mod certificates;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -5,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use causeway_identifiers::MemberId;
+use causeway_pki::issue::RequestTemplate;
 use causeway_pki::{Certificate, SigningKey};
 use time::OffsetDateTime;
 
 use crate::attempts::Attempts;
 use crate::record::{self, KeyRecord, TokenFile};
 use crate::seal::{self, Cost, Derivation, SealingKey};
-use crate::token::{CertificateInfo, Credential, Fingerprint, KeyInfo, Token, Usage};
+use crate::token::{Credential, Fingerprint, KeyInfo, Token, Usage};
 use crate::{KeyId, KeyKind, KeyPair, KeysError, Pin, store};
 
 const FILE: &str = "token.json";
@@ -205,11 +208,6 @@ impl SoftwareToken {
         self.state().file.keys.iter().map(KeyRecord::info).collect()
     }
 
-    /// All certificates. The token may be locked.
-    pub fn certificates(&self) -> Vec<CertificateInfo> {
-        self.keys().into_iter().flat_map(|key| key.certificates).collect()
-    }
-
     /// The private key. It stops signing when the token is locked or the key deleted.
     ///
     /// # Errors
@@ -293,88 +291,6 @@ impl SoftwareToken {
         Ok(())
     }
 
-    /// Takes a certificate for one of the keys, found by its public key. The
-    /// token may be locked. A signing certificate is active at once and gets
-    /// the member of the key's last request; an authentication certificate
-    /// waits for [`Self::activate`], since its server must first be
-    /// registered with it. Requests of the key are answered by it and go.
-    ///
-    /// # Errors
-    /// When no key belongs to it, its key usage is not the key's, or it is there already.
-    pub fn import_certificate(&self, certificate: Certificate) -> Result<KeyId, KeysError> {
-        let subject = certificate.subject_rfc2253();
-        self.change(|file| {
-            let key = file
-                .keys
-                .iter_mut()
-                .find(|key| key.public_key == certificate.subject_public_key_info())
-                .ok_or_else(|| KeysError::NoKeyForCertificate(subject.clone()))?;
-            let fits = match key.usage {
-                Usage::Signing => certificate.is_signing_certificate(),
-                Usage::Authentication => certificate.is_authentication_certificate(),
-            };
-            if !fits {
-                return Err(KeysError::WrongUsage { subject, usage: key.usage });
-            }
-            if key.certificates.iter().any(|info| info.certificate.der() == certificate.der()) {
-                return Err(KeysError::CertificateExists(hex::encode(certificate.sha256())));
-            }
-            if key.certificates.len() >= record::MOST_PER_KEY {
-                let limit = record::MOST_PER_KEY;
-                return Err(KeysError::TooMany { what: "certificates of one key", limit });
-            }
-            let member = key.requests.drain(..).next_back().and_then(|request| request.member);
-            let active = key.usage == Usage::Signing;
-            key.certificates.push(CertificateInfo { certificate, member, active });
-            Ok(key.id.clone())
-        })
-    }
-
-    /// Says whose signatures a certificate is for.
-    ///
-    /// # Errors
-    /// [`KeysError::CertificateNotFound`].
-    pub fn set_member(
-        &self,
-        certificate: &Fingerprint,
-        member: Option<MemberId>,
-    ) -> Result<(), KeysError> {
-        self.change_certificate(certificate, |info| info.member = member)
-    }
-
-    /// Makes a certificate usable.
-    ///
-    /// # Errors
-    /// [`KeysError::CertificateNotFound`].
-    pub fn activate(&self, certificate: &Fingerprint) -> Result<(), KeysError> {
-        self.change_certificate(certificate, |info| info.active = true)
-    }
-
-    /// Makes a certificate unusable.
-    ///
-    /// # Errors
-    /// [`KeysError::CertificateNotFound`].
-    pub fn deactivate(&self, certificate: &Fingerprint) -> Result<(), KeysError> {
-        self.change_certificate(certificate, |info| info.active = false)
-    }
-
-    /// Forgets a certificate; its key stays.
-    ///
-    /// # Errors
-    /// [`KeysError::CertificateNotFound`].
-    pub fn delete_certificate(&self, certificate: &Fingerprint) -> Result<(), KeysError> {
-        self.change(|file| {
-            for key in &mut file.keys {
-                let before = key.certificates.len();
-                key.certificates.retain(|info| info.certificate.sha256() != *certificate);
-                if key.certificates.len() < before {
-                    return Ok(());
-                }
-            }
-            Err(KeysError::CertificateNotFound(hex::encode(certificate)))
-        })
-    }
-
     /// The active certificates for a usage that are valid at the given time, with their keys.
     ///
     /// # Errors
@@ -430,23 +346,6 @@ impl SoftwareToken {
 
     fn damaged(&self, why: impl Into<String>) -> KeysError {
         KeysError::damaged(&self.path(), why)
-    }
-
-    fn change_certificate(
-        &self,
-        certificate: &Fingerprint,
-        change: impl FnOnce(&mut CertificateInfo),
-    ) -> Result<(), KeysError> {
-        self.change(|file| {
-            let info = file
-                .keys
-                .iter_mut()
-                .flat_map(|key| &mut key.certificates)
-                .find(|info| info.certificate.sha256() == *certificate)
-                .ok_or_else(|| KeysError::CertificateNotFound(hex::encode(certificate)))?;
-            change(info);
-            Ok(())
-        })
     }
 
     /// Changes a copy of what the file says, writes it, and only then takes it over.
@@ -534,6 +433,15 @@ impl Token for SoftwareToken {
 
     fn signing_key(&self, id: &KeyId) -> Result<Arc<dyn SigningKey>, KeysError> {
         Ok(Arc::new(self.key(id)?))
+    }
+
+    fn certificate_request(
+        &self,
+        id: &KeyId,
+        template: &RequestTemplate,
+        member: Option<MemberId>,
+    ) -> Result<Vec<u8>, KeysError> {
+        self.certificate_request(id, template, member)
     }
 
     fn import_certificate(&self, certificate: Certificate) -> Result<KeyId, KeysError> {

@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use causeway_identifiers::MemberId;
+use causeway_pki::issue::RequestTemplate;
 use causeway_pki::{Certificate, SigningKey};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -131,6 +132,17 @@ pub trait Token: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`KeysError::Locked`], [`KeysError::KeyNotFound`].
     fn signing_key(&self, id: &KeyId) -> Result<Arc<dyn SigningKey>, KeysError>;
+
+    /// Makes a certificate request for a key, remembers it, and gives its DER.
+    ///
+    /// # Errors
+    /// [`KeysError::Locked`], [`KeysError::KeyNotFound`], or that it cannot be encoded.
+    fn certificate_request(
+        &self,
+        id: &KeyId,
+        template: &RequestTemplate,
+        member: Option<MemberId>,
+    ) -> Result<Vec<u8>, KeysError>;
 
     /// Takes a certificate for one of the keys, found by its public key.
     ///

@@ -3,8 +3,13 @@
 
 use std::path::PathBuf;
 
+use causeway_identifiers::MemberId;
 use causeway_keys::{Cost, KeyId, KeyKind, KeyPair, KeysError, Pin, SoftwareToken, Token, Usage};
-use causeway_pki::{DigestAlgorithm, EcdsaForm, PublicKey, SignatureAlgorithm, SigningKey};
+use causeway_pki::issue::{CertificateRequest, CertificateTemplate, RequestTemplate};
+use causeway_pki::{
+    Certificate, DigestAlgorithm, EcdsaForm, KeyUsage, PublicKey, SignatureAlgorithm, SigningKey,
+    name,
+};
 use proptest::prelude::*;
 use time::{Duration, OffsetDateTime};
 
@@ -253,6 +258,100 @@ fn two_processes_that_change_a_token_do_not_undo_each_other() {
     assert!(matches!(error, KeysError::ChangedOnDisk(_)), "{error}");
     assert!(token.keys().is_empty());
     assert_eq!(SoftwareToken::open(folder.path()).unwrap().keys()[0].label, "theirs");
+}
+
+fn at(day: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap() + Duration::days(day)
+}
+
+/// What a certification authority makes of a request: a year from day 0.
+fn certify(public_key: &[u8], subject: &str, usage: KeyUsage, serial: u8) -> Certificate {
+    let key = KeyPair::generate(KeyKind::EcP256).unwrap();
+    let template = |name: &str, public: &[u8], serial: u8| {
+        let subject = name::encode(&[("CN", name)]).unwrap();
+        CertificateTemplate::new(subject, public, &[serial], at(0), at(365))
+    };
+    let authority = template("CA", key.public_key(), 1).self_sign(&key).unwrap();
+    let mut asked = template(subject, public_key, serial);
+    asked.key_usage = Some(usage);
+    asked.issue(&key, &authority).unwrap()
+}
+
+#[test]
+fn a_member_gets_a_signing_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = new_token(&folder);
+    // A code with a slash, which the short form could not give back.
+    let member = MemberId::new("DEV", "COM", "12/34").unwrap();
+    let id = token.import_key(&cached(KeyKind::Rsa2048), "sign", Usage::Signing).unwrap();
+    let template = RequestTemplate::new(&[("C", "FI"), ("CN", "1234")]).unwrap();
+    let der = token.certificate_request(&id, &template, Some(member.clone())).unwrap();
+    assert_eq!(token.certificate_request(&id, &template, Some(member.clone())).unwrap(), der);
+    assert_eq!(token.keys()[0].requests.len(), 1);
+    let other = RequestTemplate::new(&[("CN", "1235")]).unwrap();
+    let unwanted = token.certificate_request(&id, &other, None).unwrap();
+    token.delete_request(&id, &unwanted).unwrap();
+    assert_eq!(token.delete_request(&id, &unwanted).unwrap_err().code(), "csr_not_found");
+    let request = CertificateRequest::parse(&der).unwrap();
+    assert_eq!(request.public_key().spki(), token.keys()[0].public_key);
+    assert_eq!(token.keys()[0].requests[0].member, Some(member.clone()));
+
+    let certificate = certify(request.public_key().spki(), "1234", KeyUsage::NON_REPUDIATION, 7);
+    let fingerprint = certificate.sha256();
+    // Certificates may come while the token is locked.
+    let token = SoftwareToken::open(folder.path()).unwrap();
+    assert_eq!(token.import_certificate(certificate.clone()).unwrap(), id);
+    let again = token.import_certificate(certificate.clone());
+    assert_eq!(again.unwrap_err().code(), "cert_exists");
+    let token = SoftwareToken::open(folder.path()).unwrap();
+    assert!(token.keys()[0].requests.is_empty());
+    let info = token.certificates().remove(0);
+    assert_eq!((info.member, info.active), (Some(member.clone()), true));
+
+    assert_eq!(token.credentials(Usage::Signing, at(1)).unwrap_err().code(), "token_not_active");
+    token.unlock(&pin("right")).unwrap();
+    let found = token.credentials(Usage::Signing, at(1)).unwrap();
+    assert_eq!((found.len(), found[0].member.as_ref()), (1, Some(&member)));
+    let signature = found[0].key.sign(b"message").unwrap();
+    let algorithm = found[0].key.algorithm();
+    let public = found[0].certificate.public_key().unwrap();
+    assert!(public.verify(algorithm, EcdsaForm::Der, b"message", &signature).is_ok());
+    let none = |usage, day| token.credentials(usage, at(day)).unwrap().is_empty();
+    assert!(none(Usage::Signing, -1) && none(Usage::Signing, 366));
+    assert!(none(Usage::Authentication, 1));
+    token.deactivate(&fingerprint).unwrap();
+    assert!(none(Usage::Signing, 1));
+    token.activate(&fingerprint).unwrap();
+    assert!(!none(Usage::Signing, 1));
+    token.set_member(&fingerprint, None).unwrap();
+    assert_eq!(token.certificates()[0].member, None);
+    token.delete_certificate(&fingerprint).unwrap();
+    assert_eq!(token.activate(&fingerprint).unwrap_err().code(), "cert_not_found");
+    assert!(token.certificates().is_empty());
+}
+
+#[test]
+fn certificates_are_taken_for_the_right_key_and_usage_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = new_token(&folder);
+    token.generate_key(KeyKind::EcP256, "sign", Usage::Signing).unwrap();
+    token.generate_key(KeyKind::EcP256, "auth", Usage::Authentication).unwrap();
+    let keys = token.keys();
+    let (sign, auth) = (&keys[0].public_key, &keys[1].public_key);
+    let (signing, authentication) = (KeyUsage::NON_REPUDIATION, KeyUsage::DIGITAL_SIGNATURE);
+    for certificate in [certify(sign, "x", authentication, 2), certify(auth, "x", signing, 3)] {
+        let error = token.import_certificate(certificate).unwrap_err();
+        assert_eq!(error.code(), "wrong_cert_usage");
+    }
+    let stranger = KeyPair::generate(KeyKind::EcP256).unwrap();
+    let foreign = certify(stranger.public_key(), "x", signing, 4);
+    assert_eq!(token.import_certificate(foreign).unwrap_err().code(), "key_not_found");
+    // Authentication waits for the server's registration.
+    let certificate = certify(auth, "ss1", authentication, 5);
+    assert_eq!(token.import_certificate(certificate.clone()).unwrap(), keys[1].id);
+    assert!(token.credentials(Usage::Authentication, at(1)).unwrap().is_empty());
+    token.activate(&certificate.sha256()).unwrap();
+    assert_eq!(token.credentials(Usage::Authentication, at(1)).unwrap().len(), 1);
 }
 
 #[cfg(unix)]
