@@ -21,6 +21,7 @@ pub mod http;
 pub mod metrics;
 pub mod ocsp_client;
 pub mod ocsp_exchange;
+pub mod outgoing;
 pub mod peers;
 pub mod provider_side;
 pub mod server;
