@@ -313,6 +313,43 @@ fn crashes_at_random_points() {
     }
 }
 
+/// The index fails under way and its files are gone: what is in memory and in
+/// the segments brings it back.
+#[test]
+fn an_index_that_fails_is_brought_back() {
+    for seed in 0..20 {
+        let mut random = Random::new(seed);
+        let machine = Machine::new(8192);
+        let mut memory = Memory::default();
+        let mut running = machine.start("index").unwrap();
+        for step in 0..40 {
+            write_some(&machine, &mut running, &mut memory, &mut random);
+            if random.chance(30) {
+                stamp_some(&mut running, &mut memory, &mut random);
+            }
+            if random.chance(20) {
+                running.checkpointer.run().unwrap();
+            }
+            if step == 20 {
+                *running.checkpointer.index.write().unwrap() = None;
+                if seed % 2 == 0 {
+                    std::fs::remove_dir_all(machine.folder.path().join("index")).unwrap();
+                }
+            }
+        }
+        running.checkpointer.run().unwrap();
+        check(&machine, &running, &mut memory);
+        check_index(&machine, &running);
+        let mut catalog = lock(&running.reader.catalog);
+        catalog.pending.insert(5000);
+        catalog.checkpoint.last.as_mut().unwrap().sequence += 1;
+        let changes = catalog.take_changes().unwrap();
+        assert!(catalog.take_changes().is_none());
+        catalog.not_saved(&changes);
+        assert_eq!(catalog.take_changes().unwrap().blocks, changes.blocks);
+    }
+}
+
 #[test]
 fn a_flipped_bit_is_reported_and_harms_no_other_record() {
     for flipped in [100, 400, 700, 1000] {

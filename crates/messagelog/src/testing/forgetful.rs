@@ -63,7 +63,7 @@ impl ForgetfulDisk {
         self.state().space = bytes;
     }
 
-    /// The next syncs fail, and the pages that they should have written are
+    /// The next syncs fail, and pages that they should have written are
     /// forgotten although they stay readable.
     pub(crate) fn fail_syncs(&self, count: u64) {
         self.state().bad_syncs = count;
@@ -159,7 +159,16 @@ impl State {
         let contents = &mut self.files[file];
         if self.bad_syncs > 0 {
             self.bad_syncs -= 1;
-            contents.unsynced.retain(|change| matches!(change, Change::Length(_)));
+            // Some sectors were written all the same, the others never will be.
+            for change in std::mem::take(&mut contents.unsynced) {
+                match change {
+                    Change::Write(offset, bytes) if offset / SECTOR % 2 == 0 => {
+                        put(&mut contents.durable, offset, &bytes);
+                    }
+                    Change::Write(..) => {}
+                    length @ Change::Length(_) => contents.unsynced.push(length),
+                }
+            }
             return Err(io::Error::other("the device does not answer"));
         }
         for change in std::mem::take(&mut contents.unsynced) {
