@@ -11,6 +11,7 @@
 pub mod batch;
 mod error;
 pub mod hashchain;
+mod trust;
 pub mod verify;
 pub mod xades;
 

@@ -110,7 +110,7 @@ pub fn verify_signature(
 
 fn fits(id: &ResponderId, candidate: &Certificate) -> bool {
     match id {
-        ResponderId::ByName(der) => name::same(der, candidate.subject_der()),
+        ResponderId::ByName(der) => name::same_or_reversed(der, candidate.subject_der()),
         ResponderId::ByKey(hash) => {
             DigestAlgorithm::Sha1.digest(candidate.subject_public_key_bits()) == *hash
         }
