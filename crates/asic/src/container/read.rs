@@ -31,42 +31,74 @@ impl Container {
     /// those of [`Container::check`].
     pub fn read_from<R: Read + Seek>(reader: R, limits: &Limits) -> Result<Self, AsicError> {
         let mut archive = Archive::open(reader, limits)?;
-        let entries: Vec<Entry> =
-            archive.entries().iter().filter(|e| !e.is_directory()).cloned().collect();
-        let mut documents = Documents { archive: &mut archive, limits };
-        let mime_type = documents.get(entry::MIME_TYPE)?.unwrap_or_default();
-        check_mime_type(&mime_type)?;
-        let present = |document: Option<Bytes>| document.filter(|bytes| !is_blank(bytes));
-        let mut container = Self {
-            sig_hash_chain_result: present(documents.get(entry::SIGNATURE_CHAIN_RESULT)?),
-            sig_hash_chain: present(documents.get(entry::SIGNATURE_CHAIN)?),
-            ts_hash_chain_result: present(documents.get(entry::TIMESTAMP_CHAIN_RESULT)?),
-            ts_hash_chain: present(documents.get(entry::TIMESTAMP_CHAIN)?),
-            timestamp: documents.get(entry::TIMESTAMP)?,
-            manifest: documents.get(entry::MANIFEST)?,
-            asic_manifest: documents.get(entry::ASIC_MANIFEST)?,
-            ..Self::new(
-                documents.get(entry::MESSAGE)?.unwrap_or_default(),
-                documents.get(entry::SIGNATURES)?.unwrap_or_default(),
-            )
-        };
+        let mut container = read_documents(&mut archive, limits)?;
         container.check()?;
-
-        let mut kept = limits.max_kept_bytes.saturating_mul(KEPT_TOGETHER);
-        for found in entries.iter().filter(|e| !is_document(e.name())) {
-            let Some(number) = attachment_number(found.name()) else {
-                let name = found.name().to_owned();
-                container.extra.push(ExtraEntry { name, size: found.size() });
-                continue;
-            };
-            let keep = found.size() <= limits.max_kept_bytes.min(kept);
-            let attachment = read_attachment(&mut archive, found, number, keep)?;
-            kept -= attachment.content.as_ref().map_or(0, |bytes| bytes.len() as u64).min(kept);
-            container.attachments.push(attachment);
-        }
-        container.attachments.sort_by_key(|attachment| attachment.number);
+        read_others(&mut archive, limits, &mut container)?;
         Ok(container)
     }
+
+    /// As [`Container::read_from`], without [`Container::check`]: for a judge who says more of an
+    /// incomplete container than that it is one. Documents that are missing are empty.
+    ///
+    /// # Errors
+    /// As [`Container::read_from`], without those of [`Container::check`].
+    pub fn read_unchecked<R: Read + Seek>(reader: R, limits: &Limits) -> Result<Self, AsicError> {
+        let mut archive = Archive::open(reader, limits)?;
+        let mut container = read_documents(&mut archive, limits)?;
+        read_others(&mut archive, limits, &mut container)?;
+        Ok(container)
+    }
+}
+
+fn read_documents<R: Read + Seek>(
+    archive: &mut Archive<R>,
+    limits: &Limits,
+) -> Result<Container, AsicError> {
+    let mut documents = Documents { archive, limits };
+    let mime_type = documents.get(entry::MIME_TYPE)?.unwrap_or_default();
+    check_mime_type(&mime_type)?;
+    let present = |document: Option<Bytes>| document.filter(|bytes| !is_blank(bytes));
+    Ok(Container {
+        sig_hash_chain_result: present(documents.get(entry::SIGNATURE_CHAIN_RESULT)?),
+        sig_hash_chain: present(documents.get(entry::SIGNATURE_CHAIN)?),
+        ts_hash_chain_result: present(documents.get(entry::TIMESTAMP_CHAIN_RESULT)?),
+        ts_hash_chain: present(documents.get(entry::TIMESTAMP_CHAIN)?),
+        timestamp: documents.get(entry::TIMESTAMP)?,
+        manifest: documents.get(entry::MANIFEST)?,
+        asic_manifest: documents.get(entry::ASIC_MANIFEST)?,
+        ..Container::new(
+            documents.get(entry::MESSAGE)?.unwrap_or_default(),
+            documents.get(entry::SIGNATURES)?.unwrap_or_default(),
+        )
+    })
+}
+
+/// Reads the attachments, and notes what the format does not know.
+fn read_others<R: Read + Seek>(
+    archive: &mut Archive<R>,
+    limits: &Limits,
+    container: &mut Container,
+) -> Result<(), AsicError> {
+    let others: Vec<Entry> = archive
+        .entries()
+        .iter()
+        .filter(|e| !e.is_directory() && !is_document(e.name()))
+        .cloned()
+        .collect();
+    let mut kept = limits.max_kept_bytes.saturating_mul(KEPT_TOGETHER);
+    for found in &others {
+        let Some(number) = attachment_number(found.name()) else {
+            let name = found.name().to_owned();
+            container.extra.push(ExtraEntry { name, size: found.size() });
+            continue;
+        };
+        let keep = found.size() <= limits.max_kept_bytes.min(kept);
+        let attachment = read_attachment(archive, found, number, keep)?;
+        kept -= attachment.content.as_ref().map_or(0, |bytes| bytes.len() as u64).min(kept);
+        container.attachments.push(attachment);
+    }
+    container.attachments.sort_by_key(|attachment| attachment.number);
+    Ok(())
 }
 
 struct Documents<'a, R> {

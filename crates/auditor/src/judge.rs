@@ -1,0 +1,490 @@
+//! The judgement, in X-Road's order (`AsicContainerVerifier.verify`).
+
+use std::borrow::Cow;
+
+use causeway_asic::{AsicError, Container, entry};
+use causeway_globalconf::GlobalConf;
+use causeway_message::{Fault, Sender, sender_of};
+use causeway_pki::tsp::{TimestampToken, TspError};
+use causeway_pki::{DigestAlgorithm, KeyKind};
+use causeway_signature::hashchain::{self, DigestValue, Input, Resolve};
+use causeway_signature::verify::{
+    self, Absent, ChainDocuments, Content, Coverage, Part, Verified, judge_coverage,
+};
+use causeway_signature::xades::SignatureDocument;
+use causeway_signature::{MESSAGE, SIGNATURE_CHAIN_RESULT, SIGNATURES, SignatureError};
+use time::{Duration, OffsetDateTime};
+
+use crate::report::{
+    Check, Failure, MessageFacts, NotCovered, OcspFacts, Report, SignerFacts, TimestampFacts,
+    Verdict, shown,
+};
+use crate::rules;
+use crate::trust::ByConfiguration;
+
+/// How far clocks of honest servers differ.
+const CLOCK_SKEW: Duration = Duration::minutes(5);
+
+/// Judges a container against a global configuration.
+///
+/// Certificates and OCSP responses are judged as of the timestamp, or as of `at` where that is
+/// given; a container without a timestamp can be judged only with `at`. Whether the global
+/// configuration has expired does not matter.
+pub fn judge(container: &Container, conf: &GlobalConf, at: Option<OffsetDateTime>) -> Report {
+    let mut judge = Judge { container, conf, at, report: Report::new() };
+    match judge.run() {
+        Ok(()) => judge.report.verdict = Verdict::Valid,
+        Err(failure) => judge.report.failure = Some(failure),
+    }
+    judge.note_uncovered_entries();
+    judge.report
+}
+
+/// The report on a file that is not a container, or not one that is safe to read.
+pub fn refuse(error: &AsicError) -> Report {
+    let mut report = Report::new();
+    report.checks.push(Check { name: "container structure", passed: false });
+    report.failure = Some(structure_failure(error));
+    report
+}
+
+fn structure_failure(error: &AsicError) -> Failure {
+    let rule = error.is_stricter_than_xroad().then(|| {
+        "an archive must read the same in every reader, and stay within bounds".to_owned()
+    });
+    failure(error.code(), error.to_string(), rule)
+}
+
+fn failure(code: &str, message: String, stricter_rule: Option<String>) -> Failure {
+    Failure {
+        code: code.to_owned(),
+        message,
+        stricter_rule,
+        next_step: rules::next_step(code).to_owned(),
+    }
+}
+
+fn signature_failure(error: &SignatureError) -> Failure {
+    failure(&error.code(), error.to_string(), rules::stricter(error).map(str::to_owned))
+}
+
+struct Judge<'j> {
+    container: &'j Container,
+    conf: &'j GlobalConf,
+    at: Option<OffsetDateTime>,
+    report: Report,
+}
+
+impl Judge<'_> {
+    fn run(&mut self) -> Result<(), Failure> {
+        let structure = self.structure();
+        self.check("container structure", structure)?;
+        let document =
+            SignatureDocument::parse(&self.container.signatures).map_err(|e| signature_failure(&e));
+        let document = self.check("signature document", document)?;
+        self.note_signature(&document);
+        let sender = sender_of(&self.container.message);
+        self.note_message(sender.as_ref().ok());
+        let required = required_reference(&document);
+        self.check("reference to the message", required)?;
+        let stamped_at = self.timestamp(&document)?;
+        let at =
+            self.at.or(stamped_at).ok_or_else(|| structure_failure(&AsicError::NoTimestamp))?;
+        self.report.judged_at = Some(at);
+        self.signature(&document, sender, at)
+    }
+
+    /// Notes how a check went.
+    fn check<T>(&mut self, name: &'static str, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        self.report.checks.push(Check { name, passed: outcome.is_ok() });
+        outcome
+    }
+
+    fn structure(&mut self) -> Result<(), Failure> {
+        match self.container.check() {
+            Err(AsicError::NoTimestamp) if self.at.is_some() => {
+                self.report.notes.push(
+                    "There is no timestamp: nothing but your own --at tells when this was signed. X-Road \
+                     refuses such a container (malformed_signature)."
+                        .into(),
+                );
+                Ok(())
+            }
+            Err(AsicError::MessageNotFound) => {
+                let older = self.container.extra.iter().find(|e| e.name.ends_with("-message.xml"));
+                let text = older.map_or_else(
+                    || AsicError::MessageNotFound.to_string(),
+                    |e| {
+                        format!(
+                            "the container has '{}' in place of 'message.xml': it is of a generation before X-Road 6",
+                            e.name
+                        )
+                    },
+                );
+                Err(failure(AsicError::MessageNotFound.code(), text, None))
+            }
+            other => other.map_err(|e| structure_failure(&e)),
+        }
+    }
+
+    fn note_signature(&mut self, document: &SignatureDocument) {
+        self.report.signing_time = document.signing_time();
+        self.report.signer = document.certificate().map(|certificate| SignerFacts {
+            certificate: certificate.into(),
+            member: None,
+            algorithm: document.algorithm().uri(),
+        });
+        let weak_key = document
+            .certificate()
+            .is_some_and(|c| matches!(c.key_kind(), KeyKind::Rsa { bits } if bits < 2048));
+        if weak_key || document.algorithm().digest() == DigestAlgorithm::Sha1 {
+            let text = "The signature is of a strength that is no longer used (RSA below 2048 bits, or \
+                SHA-1): it proves what it did when it was made.";
+            self.report.notes.push(text.into());
+        }
+    }
+
+    fn note_message(&mut self, sender: Option<&Sender>) {
+        self.report.message = sender.map(|sender| MessageFacts {
+            response: sender.response,
+            id: sender.message_id.clone(),
+            sender: sender.client.to_string(),
+            service: sender.service.as_ref().map(ToString::to_string),
+        });
+    }
+
+    /// Judges the timestamp, and gives its time.
+    fn timestamp(
+        &mut self,
+        document: &SignatureDocument,
+    ) -> Result<Option<OffsetDateTime>, Failure> {
+        let container = self.container;
+        let inside = document.timestamps();
+        let (token, unread) = match &container.timestamp {
+            Some(token) => (&token[..], inside.len()),
+            None => match inside.split_first() {
+                Some((first, others)) => (&first[..], others.len()),
+                None => return Ok(None),
+            },
+        };
+        if unread > 0 {
+            let text = "The signature holds more timestamps than the one that was judged.";
+            self.report.notes.push(text.into());
+        }
+        let token = self.check(
+            "timestamp token",
+            TimestampToken::parse(token).map_err(|e| timestamp_failure(&e)),
+        )?;
+        let stamped = match &container.ts_hash_chain_result {
+            Some(result) => {
+                let chain = judge_timestamp_chain(container, result);
+                self.check("timestamp's hash chain", chain)?;
+                &result[..]
+            }
+            None => document.value(),
+        };
+        self.report.timestamp = Some(TimestampFacts {
+            time: token.gen_time(),
+            batch: container.ts_hash_chain_result.is_some(),
+            authority: None,
+            serial: hex::encode(token.serial()),
+        });
+        let authority =
+            token.verify(stamped, self.conf.tsa_certificates()).map_err(|e| timestamp_failure(&e));
+        let authority = self.check("timestamp", authority)?;
+        if !authority.is_valid_at(token.gen_time()) {
+            let text = "The certificate of the timestamping authority was not valid at the time of the \
+                timestamp; X-Road does not look at that.";
+            self.report.notes.push(text.into());
+        }
+        if document.signing_time().is_some_and(|claimed| claimed > token.gen_time() + CLOCK_SKEW) {
+            let text = "The signer claims to have signed after the timestamp was made.";
+            self.report.notes.push(text.into());
+        }
+        if let Some(facts) = &mut self.report.timestamp {
+            facts.authority = Some((&authority).into());
+        }
+        Ok(Some(token.gen_time()))
+    }
+
+    fn signature(
+        &mut self,
+        document: &SignatureDocument,
+        sender: Result<Sender, Fault>,
+        at: OffsetDateTime,
+    ) -> Result<(), Failure> {
+        let container = self.container;
+        let digests: Vec<(String, DigestValue)> = container
+            .attachments
+            .iter()
+            .map(|attachment| {
+                let algorithm = DigestAlgorithm::Sha512;
+                let value = attachment.sha512().to_vec();
+                (format!("/{}", attachment.name()), DigestValue { algorithm, value })
+            })
+            .collect();
+        let message = Part { name: MESSAGE, content: Content::Bytes(&container.message) };
+        let attachments =
+            container.attachments.iter().zip(&digests).map(|(kept, (name, digest))| {
+                let content = kept.content().map_or(Content::Digest(digest), |b| Content::Bytes(b));
+                Part { name, content }
+            });
+        let parts: Vec<Part<'_>> = std::iter::once(message).chain(attachments).collect();
+        let chain = container
+            .sig_hash_chain_result
+            .as_ref()
+            .zip(container.sig_hash_chain.as_ref())
+            .map(|(result, chain)| ChainDocuments { result, chain });
+
+        let sender = match sender {
+            Ok(sender) => sender,
+            Err(fault) => {
+                // Who must have signed is not known; that the message is not the signed one may be.
+                let covered = judge_coverage(document, chain, &parts, Absent::Reported)
+                    .map_err(|e| signature_failure(&e));
+                self.check("message and attachments", covered)?;
+                let text =
+                    format!("The message cannot be read, so its sender is not known: {fault}");
+                return self.check("sender", Err(failure("internal_error", text, None)));
+            }
+        };
+        let trust = ByConfiguration(self.conf);
+        let client = &sender.client;
+        match verify::verify(document, chain, &parts, Absent::Reported, client, at, &trust) {
+            Ok(verified) => {
+                self.note_verified(document, chain, verified);
+                Ok(())
+            }
+            Err(error) => {
+                let mut failed = signature_failure(&error);
+                let lenient = [message];
+                if failed.stricter_rule.is_none()
+                    && parts.len() > 1
+                    && verify::verify(
+                        document,
+                        chain,
+                        &lenient,
+                        Absent::Reported,
+                        client,
+                        at,
+                        &trust,
+                    )
+                    .is_ok_and(|v| !covers_attachments_directly(document, &v.coverage))
+                {
+                    failed.stricter_rule = Some(
+                        "an attachment in the container must be the one that was signed".into(),
+                    );
+                }
+                self.check(failed_check(&error), Err(failed))
+            }
+        }
+    }
+
+    fn note_verified(
+        &mut self,
+        document: &SignatureDocument,
+        chain: Option<ChainDocuments<'_>>,
+        verified: Verified,
+    ) {
+        if chain.is_some() && !verified.coverage.chain_ignored {
+            self.report.checks.push(Check { name: "hash chain", passed: true });
+        }
+        for name in ["signing certificate", "signature value", "message and attachments"] {
+            self.report.checks.push(Check { name, passed: true });
+        }
+        self.report.checks.push(Check { name: "certificate path", passed: true });
+        self.report.checks.push(Check { name: "OCSP responses", passed: true });
+
+        let signer = verified.signer;
+        let trust = ByConfiguration(self.conf);
+        let subjects = std::iter::once(&signer.certificate)
+            .chain(document.extra().iter().map(|extra| &extra.certificate));
+        for subject in subjects {
+            let issuer = trust_issuer(self.conf, signer.member.instance(), subject);
+            let Some((issuer, response)) = issuer.and_then(|issuer| {
+                let response = signer.ocsp.iter().find(|r| r.matches(subject, &issuer))?;
+                Some((issuer, response))
+            }) else {
+                continue;
+            };
+            self.report.ocsp.push(OcspFacts {
+                certificate: subject.subject_rfc2253(),
+                produced_at: response.produced_at(),
+                this_update: response.this_update(),
+                responder: trust
+                    .responder(response, subject, &issuer)
+                    .map(|responder| responder.subject_rfc2253()),
+            });
+        }
+        if let Some(facts) = &mut self.report.signer {
+            facts.member = Some(signer.member.to_string());
+        }
+        self.note_coverage(document, chain, &verified.coverage);
+    }
+
+    fn note_coverage(
+        &mut self,
+        document: &SignatureDocument,
+        chain: Option<ChainDocuments<'_>>,
+        coverage: &Coverage,
+    ) {
+        self.report.complete = coverage.absent.is_empty();
+        self.report.covered =
+            coverage.compared.iter().map(|name| name.trim_start_matches('/').to_owned()).collect();
+        let stated = stated_digests(document, chain);
+        for name in &coverage.absent {
+            let digest = stated.iter().find(|(uri, _)| uri == name).map(|(_, digest)| {
+                format!("{}:{}", digest.algorithm.name(), hex::encode(&digest.value))
+            });
+            self.report.not_covered.push(NotCovered {
+                name: name.trim_start_matches('/').to_owned(),
+                why: "signed, but not in the container".into(),
+                signed_digest: digest,
+            });
+            if document.reference(name).is_some() {
+                self.report.notes.push(format!(
+                    "X-Road refuses a container that lacks '{}' (internal_error).",
+                    name.trim_start_matches('/')
+                ));
+            }
+        }
+        if coverage.chain_ignored {
+            for name in [entry::SIGNATURE_CHAIN, entry::SIGNATURE_CHAIN_RESULT] {
+                self.uncovered(name, "the signature does not refer to it, so it was not looked at");
+            }
+        }
+    }
+
+    /// Tells of the entries that no signature can cover.
+    fn note_uncovered_entries(&mut self) {
+        let container = self.container;
+        let manifests = [
+            (&container.manifest, entry::MANIFEST),
+            (&container.asic_manifest, entry::ASIC_MANIFEST),
+        ];
+        for (_, name) in manifests.into_iter().filter(|(manifest, _)| manifest.is_some()) {
+            self.uncovered(name, "a list of files, which nobody signs");
+        }
+        for extra in &container.extra {
+            self.uncovered(
+                &extra.name,
+                "not part of the format; nothing that is signed refers to it",
+            );
+        }
+    }
+
+    fn uncovered(&mut self, name: &str, why: &str) {
+        let (name, why) = (name.to_owned(), why.to_owned());
+        self.report.not_covered.push(NotCovered { name, why, signed_digest: None });
+    }
+}
+
+fn trust_issuer(
+    conf: &GlobalConf,
+    instance: &str,
+    subject: &causeway_pki::Certificate,
+) -> Option<causeway_pki::Certificate> {
+    conf.issuer_of(instance, subject).map(|entry| entry.certificate.clone())
+}
+
+fn required_reference(document: &SignatureDocument) -> Result<(), Failure> {
+    if document.reference(MESSAGE).is_some() || document.reference(SIGNATURE_CHAIN_RESULT).is_some()
+    {
+        return Ok(());
+    }
+    let text = format!("The signature refers neither to {MESSAGE} nor to {SIGNATURE_CHAIN_RESULT}");
+    Err(failure("malformed_signature", text, None))
+}
+
+fn timestamp_failure(error: &TspError) -> Failure {
+    failure(error.code(), format!("The timestamp does not hold: {error}"), None)
+}
+
+/// Whether the signature refers to attachments without a chain; then X-Road compares them too.
+fn covers_attachments_directly(document: &SignatureDocument, coverage: &Coverage) -> bool {
+    coverage.absent.iter().any(|name| document.reference(name).is_some())
+}
+
+/// The check that an error belongs to.
+fn failed_check(error: &SignatureError) -> &'static str {
+    match error {
+        SignatureError::HashChain(_) => "hash chain",
+        SignatureError::IncorrectCertificate(_) => "signing certificate",
+        SignatureError::InvalidValue(_) => "signature value",
+        SignatureError::CertificatePath { .. } => "certificate path and OCSP responses",
+        _ => "signature",
+    }
+}
+
+/// The files that hash chains may refer to.
+struct Entries<'c>(&'c Container);
+
+impl Entries<'_> {
+    fn find(&self, uri: &str) -> Option<&[u8]> {
+        let container = self.0;
+        let document = match uri.strip_prefix('/').unwrap_or(uri) {
+            entry::MESSAGE => Some(&container.message),
+            entry::SIGNATURES => Some(&container.signatures),
+            entry::SIGNATURE_CHAIN => container.sig_hash_chain.as_ref(),
+            entry::SIGNATURE_CHAIN_RESULT => container.sig_hash_chain_result.as_ref(),
+            entry::TIMESTAMP_CHAIN => container.ts_hash_chain.as_ref(),
+            entry::TIMESTAMP_CHAIN_RESULT => container.ts_hash_chain_result.as_ref(),
+            _ => None,
+        };
+        document.map(|bytes| &bytes[..])
+    }
+}
+
+impl Resolve for Entries<'_> {
+    fn resolve(&self, uri: &str) -> Option<Cow<'_, [u8]>> {
+        self.find(uri).map(Cow::Borrowed)
+    }
+
+    fn must_resolve(&self, uri: &str) -> bool {
+        self.find(uri).is_some()
+    }
+}
+
+fn judge_timestamp_chain(container: &Container, result: &[u8]) -> Result<(), Failure> {
+    let inputs = [Input { name: SIGNATURES, digest: None }];
+    hashchain::verify(result, &inputs, &Entries(container)).map(|_| ()).map_err(|error| {
+        let text = format!("The timestamp's hash chain does not hold: {error}");
+        let error = SignatureError::HashChain(error);
+        failure("malformed_signature", text, rules::stricter(&error).map(str::to_owned))
+    })
+}
+
+/// A resolver that compares nothing: for reading what a chain states that was found to hold.
+struct Stated<'c>(&'c [u8]);
+
+impl Resolve for Stated<'_> {
+    fn resolve(&self, _uri: &str) -> Option<Cow<'_, [u8]>> {
+        Some(Cow::Borrowed(self.0))
+    }
+
+    fn must_resolve(&self, _uri: &str) -> bool {
+        false
+    }
+}
+
+/// The digests that the signature, or its chain, states of files.
+fn stated_digests(
+    document: &SignatureDocument,
+    chain: Option<ChainDocuments<'_>>,
+) -> Vec<(String, DigestValue)> {
+    let mut stated: Vec<(String, DigestValue)> =
+        document.references().iter().map(|r| (r.uri.clone(), r.digest.clone())).collect();
+    if let Some(chain) = chain.filter(|_| document.reference(SIGNATURE_CHAIN_RESULT).is_some()) {
+        let covered =
+            hashchain::verify(chain.result, &[], &Stated(chain.chain)).unwrap_or_default();
+        stated.extend(covered.into_iter().map(|covered| (covered.uri, covered.stated)));
+    }
+    stated
+}
+
+/// What the moment of judgement is called in reports.
+pub(crate) fn moment(report: &Report) -> Option<String> {
+    let at = report.judged_at?;
+    let stamped = report.timestamp.as_ref().map(|t| t.time);
+    Some(if stamped == Some(at) { "the time of the timestamp".into() } else { shown(at) })
+}
