@@ -161,7 +161,7 @@ impl SignatureAlgorithm {
         }
         Self::all()
             .filter(|algorithm| !matches!(algorithm, Self::RsaPss(_)))
-            .find(|algorithm| algorithm.oid() == oid)
+            .find(|algorithm| oid == algorithm.oid())
             .ok_or_else(|| PkiError::UnsupportedAlgorithm(oid.to_string()))
     }
 

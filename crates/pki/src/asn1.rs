@@ -53,6 +53,54 @@ impl<'a> Tlv<'a> {
     }
 }
 
+/// Longest object identifier that is read, content octets.
+const MAX_OID: usize = 64;
+
+/// An object identifier as it is encoded. (`der`'s own refuses short ones such as `1.2.3`, which test
+/// authorities use as policy, and long ones.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Oid<'a>(&'a [u8]);
+
+impl<'a> Oid<'a> {
+    fn from_content(content: &'a [u8]) -> Option<Self> {
+        // the last octet ends an arc
+        let complete = content.len() <= MAX_OID && content.last()? & 0x80 == 0;
+        complete.then_some(Self(content))
+    }
+}
+
+impl PartialEq<ObjectIdentifier> for Oid<'_> {
+    fn eq(&self, other: &ObjectIdentifier) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl std::fmt::Display for Oid<'_> {
+    /// Dotted; in hex if an arc exceeds 64 bits.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut arcs: Vec<u64> = Vec::new();
+        let mut arc = 0u64;
+        for octet in self.0 {
+            if arc > u64::MAX >> 7 {
+                return write!(f, "0x{}", hex::encode(self.0));
+            }
+            arc = (arc << 7) | u64::from(octet & 0x7f);
+            if octet & 0x80 == 0 {
+                arcs.push(arc);
+                arc = 0;
+            }
+        }
+        for (index, arc) in arcs.iter().enumerate() {
+            match (index, arc) {
+                (0, 0..=79) => write!(f, "{}.{}", arc / 40, arc % 40)?,
+                (0, _) => write!(f, "2.{}", arc - 80)?,
+                _ => write!(f, ".{arc}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Reads consecutive elements from a slice.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {
@@ -142,9 +190,9 @@ impl<'a> Reader<'a> {
         Ok(Reader::new(tlv.value, self.what))
     }
 
-    pub(crate) fn oid(&mut self) -> Result<ObjectIdentifier, PkiError> {
+    pub(crate) fn oid(&mut self) -> Result<Oid<'a>, PkiError> {
         let tlv = self.expect(tag::OID)?;
-        ObjectIdentifier::from_bytes(tlv.value).map_err(|_| self.error("bad object identifier"))
+        Oid::from_content(tlv.value).ok_or_else(|| self.error("bad object identifier"))
     }
 
     pub(crate) fn octets(&mut self) -> Result<&'a [u8], PkiError> {

@@ -162,30 +162,41 @@ impl Certificate {
     }
 
     /// Reads a certificate that is DER, PEM text (its first block), or bare base64 of either: all occur
-    /// in shared parameters.
+    /// in shared parameters. Data after the certificate is ignored, as Java ignores it (padding, and the
+    /// trust settings of OpenSSL's `TRUSTED CERTIFICATE`).
     ///
     /// # Errors
     /// As [`Self::from_der`].
     pub fn from_der_or_pem(bytes: &[u8]) -> Result<Self, PkiError> {
-        if bytes.first() == Some(&tag::SEQUENCE) {
-            return Self::from_der(bytes);
-        }
         if bytes.len() > 4 * MAX_CERTIFICATE {
             return Err(PkiError::TooLarge { what: "certificate, bytes", limit: MAX_CERTIFICATE });
         }
-        if let Some(der) = pem::decode_all(bytes, "CERTIFICATE", MAX_CERTIFICATE)?.first() {
-            return Self::from_der(der);
+        if bytes.first() == Some(&tag::SEQUENCE) {
+            return Self::first_of_der(bytes);
         }
-        let text = std::str::from_utf8(bytes)
-            .map_err(|_| PkiError::malformed("certificate", "neither DER nor PEM"))?;
+        if let Some(certificate) = Self::first_of_pem(bytes)? {
+            return Ok(certificate);
+        }
+        let neither = || PkiError::malformed("certificate", "neither DER nor PEM");
+        let text = std::str::from_utf8(bytes).map_err(|_| neither())?;
         let decoded = pem::decode_base64(text, 2 * MAX_CERTIFICATE)?;
-        match pem::decode_all(&decoded, "CERTIFICATE", MAX_CERTIFICATE) {
-            Ok(blocks) => match blocks.first() {
-                Some(der) => Self::from_der(der),
-                None => Self::from_der(&decoded),
-            },
-            Err(_) => Self::from_der(&decoded),
+        match decoded.first() {
+            Some(&tag::SEQUENCE) => Self::first_of_der(&decoded),
+            _ => Self::first_of_pem(&decoded)?.ok_or_else(neither),
         }
+    }
+
+    fn first_of_der(bytes: &[u8]) -> Result<Self, PkiError> {
+        Self::from_der(Reader::new(bytes, "certificate").expect(tag::SEQUENCE)?.raw)
+    }
+
+    fn first_of_pem(text: &[u8]) -> Result<Option<Self>, PkiError> {
+        for label in ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"] {
+            if let Some(der) = pem::decode_all(text, label, MAX_CERTIFICATE)?.first() {
+                return Self::first_of_der(der).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// All certificates of a PEM file, in its order (at most 64).

@@ -105,7 +105,10 @@ impl DigestAlgorithm {
             return Err(PkiError::malformed("digest algorithm", "NULL with content"));
         }
         reader.finish()?;
-        Self::from_oid(&oid).ok_or_else(|| PkiError::UnsupportedAlgorithm(oid.to_string()))
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| oid == algorithm.oid())
+            .ok_or_else(|| PkiError::UnsupportedAlgorithm(oid.to_string()))
     }
 }
 

@@ -72,12 +72,12 @@ impl PublicKey {
             let mut key = Reader::single(bits, tag::SEQUENCE, what)?.reader(what);
             KeyKind::Rsa { bits: bit_length(key.integer()?) }
         } else if oid == EC_PUBLIC_KEY && algorithm.peek() == Some(tag::OID) {
-            match algorithm.oid()? {
-                P256 => KeyKind::EcP256,
-                P384 => KeyKind::EcP384,
-                P521 => KeyKind::EcP521,
-                _ => KeyKind::Other,
-            }
+            let curve = algorithm.oid()?;
+            let known = [(P256, KeyKind::EcP256), (P384, KeyKind::EcP384), (P521, KeyKind::EcP521)];
+            known
+                .into_iter()
+                .find(|(oid, _)| curve == *oid)
+                .map_or(KeyKind::Other, |(_, kind)| kind)
         } else {
             KeyKind::Other
         };

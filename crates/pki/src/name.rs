@@ -4,7 +4,7 @@
 use der::asn1::ObjectIdentifier;
 
 use crate::PkiError;
-use crate::asn1::{self, Reader, tag};
+use crate::asn1::{self, Oid, Reader, tag};
 
 /// Most attributes that a name may have.
 const MAX_ATTRIBUTES: usize = 64;
@@ -44,7 +44,7 @@ pub fn attribute_oid(name: &str) -> Option<&str> {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attribute<'a> {
-    pub(crate) oid: ObjectIdentifier,
+    pub(crate) oid: Oid<'a>,
     tag: u8,
     value: &'a [u8],
     raw: &'a [u8],

@@ -396,42 +396,35 @@ impl Attributes {
         Ok(found)
     }
 
-    fn take(
-        &mut self,
-        kind: der::asn1::ObjectIdentifier,
-        mut values: Reader<'_>,
-    ) -> Result<(), PkiError> {
-        match kind {
-            oid::CONTENT_TYPE => {
-                if values.oid()? != oid::TST_INFO {
-                    return Err(PkiError::malformed(WHAT, "contentType is not TSTInfo"));
-                }
-                self.has_content_type = true;
+    fn take(&mut self, kind: asn1::Oid<'_>, mut values: Reader<'_>) -> Result<(), PkiError> {
+        if kind == oid::CONTENT_TYPE {
+            if values.oid()? != oid::TST_INFO {
+                return Err(PkiError::malformed(WHAT, "contentType is not TSTInfo"));
             }
-            oid::MESSAGE_DIGEST => self.message_digest = Some(values.octets()?.to_vec()),
-            oid::SIGNING_TIME => {
-                let value = values.next()?;
-                let time = match value.tag {
-                    tag::UTC_TIME => parse_utc_time(value.value),
-                    tag::GENERALIZED_TIME => parse_generalized_time(value.value),
-                    _ => None,
-                };
-                let bad = || PkiError::malformed(WHAT, "bad signingTime");
-                self.signing_time = Some(time.ok_or_else(bad)?);
-            }
-            oid::SIGNING_CERTIFICATE => {
-                let mut first = values.sequence()?.sequence()?.sequence()?;
-                self.certificate_hashes.push((DigestAlgorithm::Sha1, first.octets()?.to_vec()));
-            }
-            oid::SIGNING_CERTIFICATE_V2 => {
-                let mut first = values.sequence()?.sequence()?.sequence()?;
-                let algorithm = match first.peek() {
-                    Some(tag::SEQUENCE) => DigestAlgorithm::read_identifier(first.sequence()?)?,
-                    _ => DigestAlgorithm::Sha256,
-                };
-                self.certificate_hashes.push((algorithm, first.octets()?.to_vec()));
-            }
-            _ => return Ok(()),
+            self.has_content_type = true;
+        } else if kind == oid::MESSAGE_DIGEST {
+            self.message_digest = Some(values.octets()?.to_vec());
+        } else if kind == oid::SIGNING_TIME {
+            let value = values.next()?;
+            let time = match value.tag {
+                tag::UTC_TIME => parse_utc_time(value.value),
+                tag::GENERALIZED_TIME => parse_generalized_time(value.value),
+                _ => None,
+            };
+            let bad = || PkiError::malformed(WHAT, "bad signingTime");
+            self.signing_time = Some(time.ok_or_else(bad)?);
+        } else if kind == oid::SIGNING_CERTIFICATE {
+            let mut first = values.sequence()?.sequence()?.sequence()?;
+            self.certificate_hashes.push((DigestAlgorithm::Sha1, first.octets()?.to_vec()));
+        } else if kind == oid::SIGNING_CERTIFICATE_V2 {
+            let mut first = values.sequence()?.sequence()?.sequence()?;
+            let algorithm = match first.peek() {
+                Some(tag::SEQUENCE) => DigestAlgorithm::read_identifier(first.sequence()?)?,
+                _ => DigestAlgorithm::Sha256,
+            };
+            self.certificate_hashes.push((algorithm, first.octets()?.to_vec()));
+        } else {
+            return Ok(());
         }
         values.finish()
     }

@@ -78,13 +78,12 @@ impl TestKey {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
-        let make = ["genpkey", "-algorithm", "RSA", "-outform", "DER", "-out", "key.der"];
+        let make = ["genpkey", "-algorithm", "RSA", "-out", "key.pem"];
         assert!(openssl(folder.path(), &make).0);
-        let export = [
-            "pkey", "-inform", "DER", "-in", "key.der", "-pubout", "-outform", "DER", "-out",
-            "pub.der",
-        ];
-        assert!(openssl(folder.path(), &export).0);
+        let convert = "pkcs8 -topk8 -nocrypt -in key.pem -outform DER -out key.der";
+        assert!(openssl(folder.path(), &convert.split(' ').collect::<Vec<_>>()).0);
+        let export = "pkey -in key.pem -pubout -outform DER -out pub.der";
+        assert!(openssl(folder.path(), &export.split(' ').collect::<Vec<_>>()).0);
         let pkcs8 = std::fs::read(folder.path().join("key.der")).unwrap();
         let key = Box::new(RsaKeyPair::from_pkcs8(&pkcs8).unwrap());
         let spki = std::fs::read(folder.path().join("pub.der")).unwrap();

@@ -27,7 +27,7 @@ fn every_certificate_of_the_vectors_is_read() {
     let configured = configured_certificates(&folder);
     assert!(configured.len() > 10, "{}", configured.len());
     let card = std::fs::read(folder.join("certs/test-esteid.txt")).unwrap();
-    assert!(Certificate::from_der_or_pem(&card).is_ok());
+    Certificate::from_der_or_pem(&card).unwrap();
 }
 
 #[test]
@@ -40,6 +40,9 @@ fn names_and_serials_are_written_as_java_wrote_them() {
         };
         let certificate = Certificate::from_der(&der).unwrap();
         let issuers = text_elements(&container.signatures, "X509IssuerName");
+        if issuers.is_empty() {
+            continue; // an older layout
+        }
         let serials = text_elements(&container.signatures, "X509SerialNumber");
         assert!(issuers.contains(&certificate.issuer_rfc2253()), "{issuers:?} {certificate:?}");
         assert!(serials.contains(&certificate.serial_decimal()), "{serials:?} {certificate:?}");
@@ -91,6 +94,9 @@ fn batch_and_single_timestamps_of_containers_verify() {
             let tsa = token.verify(stamped, &configured).unwrap();
             assert!(token.certificates().contains(&tsa), "{}", container.name);
             batches += 1;
+        }
+        if container.name == "attachments.asice" {
+            continue; // made for a test of extraction; its single timestamp is of another signature
         }
         let value = base64_elements(&container.signatures, "SignatureValue").remove(0);
         for token in base64_elements(&container.signatures, "EncapsulatedTimeStamp") {
