@@ -11,8 +11,9 @@
 //!
 //! Read in this order: [`NewRecord`] and [`MessageRecord`] say what a record
 //! is; [`Log`] opens a folder, appends and looks up; [`MessageStore`] is the
-//! same as a trait, for a twin in another database; `timestamping` turns the
-//! queue into what a timestamping authority stamps. Inside, `frame` and
+//! same as a trait, for a twin in another database; [`timestamping`] turns the
+//! queue into what a timestamping authority stamps; [`evidence`] makes a
+//! record's container. Inside, `frame` and
 //! `segment` are the file format, `scan` reads it back after a crash,
 //! `journal` writes it, `catalog` and `index` answer look-ups, `committer`
 //! holds the threads. All but `committer` and [`Log`] are plain synchronous
@@ -37,6 +38,7 @@ mod commit;
 mod committer;
 mod disk;
 mod error;
+pub mod evidence;
 mod frame;
 mod index;
 mod journal;
@@ -50,6 +52,7 @@ mod segment;
 mod spool;
 mod store;
 mod table;
+pub mod timestamping;
 
 pub use error::LogError;
 pub use log::{Log, LogSettings};

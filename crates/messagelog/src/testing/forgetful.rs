@@ -162,7 +162,7 @@ impl State {
             // Some sectors were written all the same, the others never will be.
             for change in std::mem::take(&mut contents.unsynced) {
                 match change {
-                    Change::Write(offset, bytes) if offset / SECTOR % 2 == 0 => {
+                    Change::Write(offset, bytes) if (offset / SECTOR).is_multiple_of(2) => {
                         put(&mut contents.durable, offset, &bytes);
                     }
                     Change::Write(..) => {}
