@@ -249,3 +249,25 @@ pub(crate) fn shared_parameters(instance: &str) -> causeway_globalconf::SharedPa
         settings: GlobalSettings { member_classes: Vec::new(), ocsp_freshness_seconds: 3600 },
     }
 }
+
+/// A snapshot of instance `AA` with one certification authority and these responders.
+pub(crate) fn conf_with_ca(
+    ca: &Certificate,
+    ocsp_urls: &[String],
+) -> causeway_globalconf::GlobalConf {
+    use causeway_globalconf::shared::{ApprovedCa, CaInfo, OcspResponder};
+    use causeway_globalconf::{GlobalConf, InstanceConfiguration, Version};
+    let responder =
+        |url: &String| OcspResponder { url: url.clone(), certificate: None, cost: None };
+    let mut shared = shared_parameters("AA");
+    shared.approved_cas.push(ApprovedCa {
+        name: "CA".to_owned(),
+        authentication_only: false,
+        top: CaInfo { certificate: ca.into(), ocsp: ocsp_urls.iter().map(responder).collect() },
+        intermediates: Vec::new(),
+        certificate_profile: "any".to_owned(),
+        csr_format: None,
+        acme: None,
+    });
+    GlobalConf::new("AA", vec![InstanceConfiguration::new(shared, Version::V6, None)]).unwrap()
+}
