@@ -1,83 +1,22 @@
+mod extensions;
+mod spans;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
-use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
 
-use crate::asn1::{Reader, parse_generalized_time, parse_utc_time, span_of, tag};
+use crate::asn1::{Reader, tag};
 use crate::key::{KeyKind, PublicKey};
 use crate::{DigestAlgorithm, EcdsaForm, PkiError, SignatureAlgorithm, name, pem};
 
+pub use extensions::{BasicConstraints, KeyUsage};
+use extensions::{CLIENT_AUTH, Extensions, OCSP_SIGNING};
+use spans::Spans;
+
 /// Largest certificate that is read, bytes.
 pub const MAX_CERTIFICATE: usize = 64 * 1024;
-
-/// Most extensions, alternative names or URLs taken from one certificate.
-const MAX_ENTRIES: usize = 64;
-
-/// Longest serial number, bytes. RFC 5280 allows 20; odd ones are longer.
-const MAX_SERIAL: usize = 64;
-
-const OCSP_ACCESS: &str = "1.3.6.1.5.5.7.48.1";
-const OCSP_SIGNING: &str = "1.3.6.1.5.5.7.3.9";
-const CLIENT_AUTH: &str = "1.3.6.1.5.5.7.3.2";
-
-/// The key usage bits (RFC 5280 4.2.1.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct KeyUsage {
-    bits: u16,
-}
-
-impl KeyUsage {
-    /// `digitalSignature`, bit 0.
-    pub const DIGITAL_SIGNATURE: Self = Self { bits: 1 };
-    /// `nonRepudiation` (contentCommitment), bit 1: what makes a signing certificate.
-    pub const NON_REPUDIATION: Self = Self { bits: 1 << 1 };
-    /// `keyEncipherment`, bit 2.
-    pub const KEY_ENCIPHERMENT: Self = Self { bits: 1 << 2 };
-    /// `dataEncipherment`, bit 3.
-    pub const DATA_ENCIPHERMENT: Self = Self { bits: 1 << 3 };
-    /// `keyAgreement`, bit 4.
-    pub const KEY_AGREEMENT: Self = Self { bits: 1 << 4 };
-    /// `keyCertSign`, bit 5.
-    pub const KEY_CERT_SIGN: Self = Self { bits: 1 << 5 };
-    /// `cRLSign`, bit 6.
-    pub const CRL_SIGN: Self = Self { bits: 1 << 6 };
-
-    /// From the bits, `digitalSignature` being the lowest.
-    pub const fn from_bits(bits: u16) -> Self {
-        Self { bits }
-    }
-
-    /// The bits, `digitalSignature` being the lowest.
-    pub const fn bits(self) -> u16 {
-        self.bits
-    }
-
-    /// Both usages together.
-    pub const fn with(self, other: Self) -> Self {
-        Self { bits: self.bits | other.bits }
-    }
-
-    /// Whether all bits of `other` are set.
-    pub const fn contains(self, other: Self) -> bool {
-        self.bits & other.bits == other.bits
-    }
-
-    /// Whether any bit of `other` is set.
-    pub const fn intersects(self, other: Self) -> bool {
-        self.bits & other.bits != 0
-    }
-}
-
-/// Basic constraints (RFC 5280 4.2.1.9).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BasicConstraints {
-    /// Whether the subject may issue certificates.
-    pub ca: bool,
-    /// How many intermediate authorities may follow below.
-    pub path_len: Option<u32>,
-}
 
 struct Inner {
     der: Vec<u8>,
@@ -95,18 +34,6 @@ struct Inner {
     sha256: [u8; 32],
     key_kind: KeyKind,
     extensions: Extensions,
-}
-
-#[derive(Default)]
-struct Extensions {
-    key_usage: Option<KeyUsage>,
-    extended_key_usage: Option<Vec<String>>,
-    basic_constraints: Option<BasicConstraints>,
-    subject_key_id: Option<Vec<u8>>,
-    ocsp_urls: Vec<String>,
-    dns_names: Vec<String>,
-    critical: Vec<String>,
-    name_constraints: bool,
 }
 
 /// An X.509 certificate (RFC 5280), parsed once and cheap to clone.
@@ -446,164 +373,6 @@ impl std::fmt::Debug for Certificate {
             .field("issuer", &self.issuer_rfc2253())
             .field("serial", &self.serial_decimal())
             .finish_non_exhaustive()
-    }
-}
-
-/// Where the fields lie in the DER.
-struct Spans {
-    tbs: Range<usize>,
-    serial: Range<usize>,
-    issuer: Range<usize>,
-    subject: Range<usize>,
-    spki: Range<usize>,
-    spki_bits: Range<usize>,
-    signature_algorithm: Range<usize>,
-    signature: Range<usize>,
-    not_before: OffsetDateTime,
-    not_after: OffsetDateTime,
-}
-
-impl Spans {
-    fn find(der: &[u8]) -> Result<Self, PkiError> {
-        let what = "certificate";
-        let lost = || PkiError::malformed(what, "inconsistent lengths");
-        let span = |part: &[u8]| span_of(der, part).ok_or_else(lost);
-
-        let mut outer = Reader::single(der, tag::SEQUENCE, what)?.reader(what);
-        let tbs = outer.expect(tag::SEQUENCE)?;
-        let signature_algorithm = outer.expect(tag::SEQUENCE)?;
-        let signature = outer.bit_octets()?;
-        outer.finish()?;
-
-        let mut fields = tbs.reader(what);
-        fields.optional(tag::context_constructed(0))?;
-        let serial = fields.integer()?;
-        if serial.len() > MAX_SERIAL {
-            return Err(PkiError::TooLarge { what: "serial number, bytes", limit: MAX_SERIAL });
-        }
-        let inner_algorithm = fields.expect(tag::SEQUENCE)?;
-        if inner_algorithm.raw != signature_algorithm.raw {
-            return Err(PkiError::malformed(what, "the two signature algorithms differ"));
-        }
-        let issuer = fields.expect(tag::SEQUENCE)?;
-        let mut validity = fields.sequence()?;
-        let not_before = read_time(&mut validity)?;
-        let not_after = read_time(&mut validity)?;
-        let subject = fields.expect(tag::SEQUENCE)?;
-        let spki = fields.expect(tag::SEQUENCE)?;
-        let mut key = spki.reader(what);
-        key.next()?;
-        let spki_bits = key.bit_octets()?;
-        Ok(Self {
-            tbs: span(tbs.raw)?,
-            serial: span(serial)?,
-            issuer: span(issuer.raw)?,
-            subject: span(subject.raw)?,
-            spki: span(spki.raw)?,
-            spki_bits: span(spki_bits)?,
-            signature_algorithm: span(signature_algorithm.raw)?,
-            signature: span(signature)?,
-            not_before,
-            not_after,
-        })
-    }
-}
-
-fn read_time(reader: &mut Reader<'_>) -> Result<OffsetDateTime, PkiError> {
-    let tlv = reader.next()?;
-    let time = match tlv.tag {
-        tag::UTC_TIME => parse_utc_time(tlv.value),
-        tag::GENERALIZED_TIME => parse_generalized_time(tlv.value),
-        _ => None,
-    };
-    time.ok_or_else(|| PkiError::malformed("certificate", "bad time of validity"))
-}
-
-impl Extensions {
-    fn read(parsed: &[x509_parser::extensions::X509Extension<'_>]) -> Result<Self, PkiError> {
-        if parsed.len() > MAX_ENTRIES {
-            return Err(PkiError::TooLarge { what: "certificate extensions", limit: MAX_ENTRIES });
-        }
-        let mut found = Self::default();
-        let mut seen: Vec<String> = Vec::with_capacity(parsed.len());
-        for extension in parsed {
-            let oid = extension.oid.to_id_string();
-            if seen.contains(&oid) {
-                return Err(PkiError::malformed("certificate", format!("extension {oid} twice")));
-            }
-            if extension.critical {
-                found.critical.push(oid.clone());
-            }
-            found.take(&oid, extension.parsed_extension())?;
-            seen.push(oid);
-        }
-        Ok(found)
-    }
-
-    fn take(&mut self, oid: &str, extension: &ParsedExtension<'_>) -> Result<(), PkiError> {
-        match extension {
-            ParsedExtension::KeyUsage(usage) => {
-                self.key_usage = Some(KeyUsage::from_bits(usage.flags));
-            }
-            ParsedExtension::ExtendedKeyUsage(usage) => {
-                let named = [
-                    (usage.any, "2.5.29.37.0"),
-                    (usage.server_auth, "1.3.6.1.5.5.7.3.1"),
-                    (usage.client_auth, CLIENT_AUTH),
-                    (usage.code_signing, "1.3.6.1.5.5.7.3.3"),
-                    (usage.email_protection, "1.3.6.1.5.5.7.3.4"),
-                    (usage.time_stamping, "1.3.6.1.5.5.7.3.8"),
-                    (usage.ocsp_signing, OCSP_SIGNING),
-                ];
-                let known = named.iter().filter(|(set, _)| *set).map(|(_, oid)| (*oid).to_owned());
-                let other = usage.other.iter().take(MAX_ENTRIES).map(|oid| oid.to_id_string());
-                self.extended_key_usage = Some(known.chain(other).collect());
-            }
-            ParsedExtension::BasicConstraints(constraints) => {
-                self.basic_constraints = Some(BasicConstraints {
-                    ca: constraints.ca,
-                    path_len: constraints.path_len_constraint,
-                });
-            }
-            ParsedExtension::SubjectKeyIdentifier(id) => {
-                self.subject_key_id = Some(id.0.to_vec());
-            }
-            ParsedExtension::NameConstraints(_) => self.name_constraints = true,
-            ParsedExtension::AuthorityInfoAccess(access) => {
-                self.ocsp_urls = access
-                    .accessdescs
-                    .iter()
-                    .filter(|access| access.access_method.to_id_string() == OCSP_ACCESS)
-                    .filter_map(|access| match access.access_location {
-                        GeneralName::URI(url) => Some(url.to_owned()),
-                        _ => None,
-                    })
-                    .take(MAX_ENTRIES)
-                    .collect();
-            }
-            ParsedExtension::SubjectAlternativeName(names) => {
-                self.dns_names = names
-                    .general_names
-                    .iter()
-                    .filter_map(|name| match name {
-                        GeneralName::DNSName(dns) => Some((*dns).to_owned()),
-                        _ => None,
-                    })
-                    .take(MAX_ENTRIES)
-                    .collect();
-            }
-            // decisions hang on these; a certificate whose usage cannot be read has none to rely on
-            ParsedExtension::ParseError { error }
-                if ["2.5.29.15", "2.5.29.19", "2.5.29.37", "2.5.29.30"].contains(&oid) =>
-            {
-                return Err(PkiError::malformed(
-                    "certificate",
-                    format!("extension {oid}: {error}"),
-                ));
-            }
-            _ => {}
-        }
-        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use ring::signature::{
 use time::{Duration, OffsetDateTime};
 
 /// X-Road's files, or `None` (said aloud) when they are not there; in CI they must be.
-pub fn vectors() -> Option<PathBuf> {
+pub(crate) fn vectors() -> Option<PathBuf> {
     let folder = std::env::var_os("CAUSEWAY_VECTORS").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors")),
         PathBuf::from,
@@ -30,7 +30,7 @@ pub fn vectors() -> Option<PathBuf> {
 }
 
 /// Whether the `openssl` command is there; said aloud when not.
-pub fn has_openssl() -> bool {
+pub(crate) fn has_openssl() -> bool {
     let found = Command::new("openssl").arg("version").output().is_ok_and(|o| o.status.success());
     if !found {
         eprintln!("SKIPPED: no openssl command");
@@ -39,20 +39,20 @@ pub fn has_openssl() -> bool {
 }
 
 /// Runs `openssl` in `folder` and gives its exit and both outputs.
-pub fn openssl(folder: &Path, arguments: &[&str]) -> (bool, String) {
+pub(crate) fn openssl(folder: &Path, arguments: &[&str]) -> (bool, String) {
     let output = Command::new("openssl").args(arguments).current_dir(folder).output().unwrap();
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
     (output.status.success(), text)
 }
 
-pub enum TestKey {
+pub(crate) enum TestKey {
     Ec { key: EcdsaKeyPair, spki: Vec<u8>, digest: DigestAlgorithm, pkcs8: Vec<u8> },
-    Rsa { key: Box<RsaKeyPair>, spki: Vec<u8> },
+    Rsa { key: RsaKeyPair, spki: Vec<u8> },
 }
 
 impl TestKey {
-    pub fn p256() -> Self {
+    pub(crate) fn p256() -> Self {
         let mut spki = hex::decode("3059301306072a8648ce3d020106082a8648ce3d030107034200").unwrap();
         let random = SystemRandom::new();
         let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
@@ -62,7 +62,7 @@ impl TestKey {
         Self::Ec { key, spki, digest: DigestAlgorithm::Sha256, pkcs8: pkcs8.as_ref().to_vec() }
     }
 
-    pub fn p384() -> Self {
+    pub(crate) fn p384() -> Self {
         let mut spki = hex::decode("3076301006072a8648ce3d020106052b81040022036200").unwrap();
         let random = SystemRandom::new();
         let algorithm = &ECDSA_P384_SHA384_ASN1_SIGNING;
@@ -73,7 +73,7 @@ impl TestKey {
     }
 
     /// An RSA-2048 key made by `openssl`, when there is one.
-    pub fn rsa() -> Option<Self> {
+    pub(crate) fn rsa() -> Option<Self> {
         if !has_openssl() {
             return None;
         }
@@ -85,12 +85,12 @@ impl TestKey {
         let export = "pkey -in key.pem -pubout -outform DER -out pub.der";
         assert!(openssl(folder.path(), &export.split(' ').collect::<Vec<_>>()).0);
         let pkcs8 = std::fs::read(folder.path().join("key.der")).unwrap();
-        let key = Box::new(RsaKeyPair::from_pkcs8(&pkcs8).unwrap());
+        let key = RsaKeyPair::from_pkcs8(&pkcs8).unwrap();
         let spki = std::fs::read(folder.path().join("pub.der")).unwrap();
         Some(Self::Rsa { key, spki })
     }
 
-    pub fn pkcs8(&self) -> &[u8] {
+    pub(crate) fn pkcs8(&self) -> &[u8] {
         match self {
             Self::Ec { pkcs8, .. } => pkcs8,
             Self::Rsa { .. } => panic!("not needed"),
@@ -138,19 +138,19 @@ impl SigningKey for TestKey {
 }
 
 /// A moment without fraction; certificates and responses of the tests lie around it.
-pub fn noon() -> OffsetDateTime {
+pub(crate) fn noon() -> OffsetDateTime {
     let now = OffsetDateTime::now_utc();
     now.replace_nanosecond(0).unwrap()
 }
 
 /// An authority of the tests.
-pub struct Authority {
-    pub key: TestKey,
-    pub certificate: Certificate,
+pub(crate) struct Authority {
+    pub(crate) key: TestKey,
+    pub(crate) certificate: Certificate,
 }
 
 impl Authority {
-    pub fn root(cn: &str, key: TestKey) -> Self {
+    pub(crate) fn root(cn: &str, key: TestKey) -> Self {
         let mut template = template(cn, &key, 1);
         template.basic_constraints = Some(BasicConstraints { ca: true, path_len: Some(2) });
         template.key_usage = Some(KeyUsage::KEY_CERT_SIGN.with(KeyUsage::CRL_SIGN));
@@ -158,11 +158,11 @@ impl Authority {
         Self { key, certificate }
     }
 
-    pub fn issue(&self, template: &CertificateTemplate) -> Certificate {
+    pub(crate) fn issue(&self, template: &CertificateTemplate) -> Certificate {
         template.issue(&self.key, &self.certificate).unwrap()
     }
 
-    pub fn below(&self, cn: &str, key: TestKey, serial: u8) -> Self {
+    pub(crate) fn below(&self, cn: &str, key: TestKey, serial: u8) -> Self {
         let mut template = template(cn, &key, serial);
         template.basic_constraints = Some(BasicConstraints { ca: true, path_len: None });
         template.key_usage = Some(KeyUsage::KEY_CERT_SIGN);
@@ -172,7 +172,7 @@ impl Authority {
 }
 
 /// A template valid for ten days around [`noon`].
-pub fn template(cn: &str, key: &TestKey, serial: u8) -> CertificateTemplate {
+pub(crate) fn template(cn: &str, key: &TestKey, serial: u8) -> CertificateTemplate {
     let subject = name::encode(&[("C", "EE"), ("O", "Causeway tests"), ("CN", cn)]).unwrap();
     let day = Duration::days(1);
     CertificateTemplate::new(
@@ -185,7 +185,7 @@ pub fn template(cn: &str, key: &TestKey, serial: u8) -> CertificateTemplate {
 }
 
 /// The decoded contents of every element with this local name; enough XML for the vectors.
-pub fn base64_elements(xml: &str, local: &str) -> Vec<Vec<u8>> {
+pub(crate) fn base64_elements(xml: &str, local: &str) -> Vec<Vec<u8>> {
     text_elements(xml, local)
         .iter()
         .map(|text| {
@@ -197,7 +197,7 @@ pub fn base64_elements(xml: &str, local: &str) -> Vec<Vec<u8>> {
 }
 
 /// The texts of every element with this local name.
-pub fn text_elements(xml: &str, local: &str) -> Vec<String> {
+pub(crate) fn text_elements(xml: &str, local: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = xml;
     while let Some(at) = rest.find(local) {
@@ -220,7 +220,7 @@ pub fn text_elements(xml: &str, local: &str) -> Vec<String> {
 }
 
 /// Every file below `folder`.
-pub fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -235,7 +235,7 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// All certificates that occur in shared parameters of the vectors.
-pub fn configured_certificates(vectors: &Path) -> Vec<Certificate> {
+pub(crate) fn configured_certificates(vectors: &Path) -> Vec<Certificate> {
     let mut found: Vec<Certificate> = Vec::new();
     for path in files(vectors) {
         if path.file_name().is_some_and(|name| name == "shared-params.xml") {
@@ -254,13 +254,13 @@ pub fn configured_certificates(vectors: &Path) -> Vec<Certificate> {
 
 /// The signature XML texts of all containers, with the container's name and the token of its batch
 /// timestamp with the stamped data.
-pub struct Container {
-    pub name: String,
-    pub signatures: String,
-    pub batch: Option<(Vec<u8>, Vec<u8>)>,
+pub(crate) struct Container {
+    pub(crate) name: String,
+    pub(crate) signatures: String,
+    pub(crate) batch: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-pub fn containers(vectors: &Path) -> Vec<Container> {
+pub(crate) fn containers(vectors: &Path) -> Vec<Container> {
     let mut found = Vec::new();
     for path in files(&vectors.join("asic")) {
         if path.extension().is_none_or(|extension| extension != "asice") {
