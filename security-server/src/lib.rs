@@ -24,6 +24,7 @@ pub mod ocsp_exchange;
 pub mod outgoing;
 pub mod peers;
 pub mod provider_side;
+pub mod receive;
 pub mod server;
 pub mod service_call;
 pub mod settings;
@@ -31,3 +32,7 @@ pub mod signing;
 pub mod timestamper;
 pub mod tls;
 pub mod verification;
+
+/// The version that other security servers are told: the generation of X-Road
+/// whose protocols are spoken, as a semantic version (some refuse what is not one).
+pub const PROTOCOL_VERSION: &str = "7.8.0";

@@ -1,0 +1,263 @@
+//! The server as a whole: what a message needs on its way, and how it is
+//! started, reloaded and stopped ([`start`], [`run`]).
+//!
+//! State that changes while messages flow (settings, global configuration,
+//! keys, OCSP responses) is a snapshot behind an atomic pointer: a message
+//! takes one and keeps it.
+
+mod credentials;
+mod start;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
+use causeway_globalconf::GlobalConf;
+use causeway_identifiers::ClientId;
+use causeway_message::{Fault, codes};
+use causeway_messagelog::{Log, MessageStore, NewAttachment, NewRecord};
+use causeway_pki::Certificate;
+use hyper::Response;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+use crate::body::{Intake, Taken};
+use crate::client_side::judge_caller;
+use crate::globalconf_client::GlobalConfClient;
+use crate::health::Health;
+use crate::http::Body;
+use crate::http::serve::Caller;
+use crate::metrics::Metrics;
+use crate::ocsp_client::OcspCache;
+use crate::ocsp_exchange::PeerOcsp;
+use crate::peers::{Peer, PeerPool};
+use crate::receive::body_fault;
+use crate::service_call::ServiceCaller;
+use crate::settings::{OverLimit, Settings};
+use crate::signing::Signers;
+use crate::timestamper::Timestamping;
+use crate::tls::Identity;
+use crate::verification::Verification;
+
+pub use credentials::CredentialsError;
+pub use start::{Addresses, Running, StartError, run, start};
+
+/// Everything that a message needs on its way.
+pub struct Server {
+    settings: ArcSwap<Settings>,
+    conf: Arc<ArcSwapOption<GlobalConf>>,
+    conf_client: Arc<GlobalConfClient>,
+    log: Arc<Log>,
+    authentication: ArcSwapOption<Identity>,
+    internal: Option<Certificate>,
+    ocsp: Arc<OcspCache>,
+    peer_ocsp: PeerOcsp,
+    timestamping: Arc<Timestamping>,
+    health: Health,
+    stop: watch::Sender<bool>,
+    /// Signs for the members of this server.
+    pub signers: Signers,
+    /// Connections to other security servers.
+    pub peers: PeerPool,
+    /// Calls the services of this server's clients.
+    pub services: ServiceCaller,
+    /// Judges what other security servers send.
+    pub verification: Verification,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("id", &self.settings().server).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// The global configuration held, valid or not.
+    pub fn global_conf(&self) -> Option<Arc<GlobalConf>> {
+        self.conf.load_full()
+    }
+
+    /// The message log.
+    pub fn log_store(&self) -> Arc<Log> {
+        Arc::clone(&self.log)
+    }
+
+    /// Timestamps what waits, at once.
+    ///
+    /// # Errors
+    /// `timestamping_failed` when no authority stamps it.
+    pub async fn stamp_now(&self) -> Result<(), Fault> {
+        self.timestamping.stamp_now().await
+    }
+
+    /// The global configuration, if it is valid at this moment.
+    ///
+    /// # Errors
+    /// `global_conf_outdated`.
+    pub fn valid_global_conf(&self, now: OffsetDateTime) -> Result<Arc<GlobalConf>, Fault> {
+        let conf = self.conf.load_full().ok_or_else(|| {
+            let text = "There is no global configuration yet; the registry could not be reached since this server was set up";
+            Fault::new(codes::GLOBAL_CONF_OUTDATED, text)
+        })?;
+        conf.valid_at(now).map_err(|e| Fault::new(codes::GLOBAL_CONF_OUTDATED, e.to_string()))?;
+        Ok(conf)
+    }
+
+    /// Refuses to relay while other security servers could not know this one.
+    pub(crate) fn require_authentication_certificate(&self) -> Result<(), Fault> {
+        if self.authentication.load().is_some() {
+            return Ok(());
+        }
+        let text = "Security server has no valid authentication certificate";
+        Err(Fault::new(codes::SSL_AUTHENTICATION_FAILED, text))
+    }
+
+    /// The OCSP responses for this server's TLS certificates, leaf first.
+    pub(crate) fn authentication_ocsp(&self) -> Result<Vec<Bytes>, Fault> {
+        let identity = self.authentication.load_full();
+        let chain = identity.as_deref().map(|i| i.chain.as_slice()).unwrap_or_default();
+        chain
+            .iter()
+            .map(|certificate| {
+                let response = self.ocsp.get(certificate).ok_or_else(|| {
+                    let text = format!("There is no OCSP response for the authentication certificate {}", certificate.subject_rfc2253());
+                    Fault::new(codes::SSL_AUTHENTICATION_FAILED, text)
+                })?;
+                Ok(Bytes::copy_from_slice(response.der()))
+            })
+            .collect()
+    }
+
+    /// Refuses to log what could not be timestamped for too long.
+    pub(crate) fn timestamping_gate(&self, now: OffsetDateTime) -> Result<(), Fault> {
+        self.timestamping.gate(now)
+    }
+
+    /// The internal TLS certificate, with which the server's own tools may call.
+    pub(crate) fn internal_certificate(&self) -> Option<&Certificate> {
+        self.internal.as_ref()
+    }
+
+    /// Whether a server at the other end may speak for a provider: registered, and good by OCSP.
+    pub(crate) async fn judge_provider(
+        &self,
+        peer: &Peer,
+        provider: &ClientId,
+        conf: &Arc<GlobalConf>,
+    ) -> Result<(), Fault> {
+        let now = OffsetDateTime::now_utc();
+        let port = self.settings.load().peers.ocsp_port;
+        let responses = self
+            .peer_ocsp
+            .responses(&peer.server.address, port, &peer.certificates, &conf.ocsp_policy(), now)
+            .await?;
+        self.verification.judge_peer(&peer.certificates, &responses, provider, now, conf)
+    }
+
+    /// Gives a connection back to be used again.
+    pub(crate) fn give_back(&self, peer: Peer) {
+        self.peers.give_back(peer);
+    }
+
+    pub(crate) fn store(&self) -> Arc<dyn MessageStore> {
+        Arc::clone(&self.log) as Arc<dyn MessageStore>
+    }
+
+    /// An intake for a body that comes from, or goes to, an information system here.
+    pub(crate) fn request_intake(&self) -> Intake {
+        crate::client_side::intake(self)
+    }
+
+    /// An intake for the body of an answer.
+    pub(crate) fn response_intake(&self) -> Intake {
+        crate::client_side::intake(self)
+    }
+
+    /// Takes the next bytes of a body in; what the log will not keep, and nobody reads again, is only hashed.
+    pub(crate) fn take_in(&self, intake: &mut Intake, chunk: &Bytes) -> Result<(), Fault> {
+        let settings = self.settings.load();
+        if !settings.stores_body(intake.length().saturating_add(chunk.len() as u64)) {
+            intake.forget();
+        }
+        intake.push(chunk).map_err(|e| body_fault(&e))
+    }
+
+    /// A body as the log keeps it.
+    pub(crate) fn attachments(&self, body: Option<Taken>) -> Vec<NewAttachment> {
+        let settings = self.settings.load();
+        body.map(|body| {
+            let store = settings.stores_body(body.length);
+            body.into_attachment(store)
+        })
+        .into_iter()
+        .collect()
+    }
+
+    /// Keeps a record; when this returns `Ok`, it is on disk.
+    pub(crate) async fn log(&self, record: NewRecord) -> Result<(), Fault> {
+        let started = std::time::Instant::now();
+        let kept = self.log.append(record).await;
+        self.metrics.log_append(started.elapsed());
+        kept.map(|_| ()).map_err(|e| Fault::new(e.code(), e.to_string()))
+    }
+
+    /// `GET /asic`.
+    pub(crate) async fn asic(&self, caller: &Caller, query: &str) -> Response<Body> {
+        let settings = self.settings();
+        let authenticate = |id: &ClientId| {
+            let client = settings.clients.get(id).filter(|c| c.registered).ok_or_else(|| {
+                Fault::new(codes::UNKNOWN_MEMBER, format!("Client '{id}' not found"))
+            })?;
+            judge_caller(client, caller, self.internal_certificate())
+        };
+        let stamp = || async { self.timestamping.stamp_now().await };
+        crate::download::asic(&self.log, stamp, query, authenticate).await
+    }
+
+    /// `GET /verificationconf`.
+    pub(crate) async fn verification_configuration(&self) -> Response<Body> {
+        crate::download::verification_configuration(&self.settings.load().global_conf_folder()).await
+    }
+
+    /// The state of what the server depends on.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+}
+
+impl Settings {
+    /// The longest body that passes, in bytes.
+    pub(crate) fn body_limit(&self) -> u64 {
+        if self.log.body_logging && self.log.over_limit == OverLimit::Refuse {
+            self.limits.max_body.min(self.log.max_loggable_body)
+        } else {
+            self.limits.max_body
+        }
+    }
+
+    /// Whether the log keeps the bytes of a body of this length; its digest is always kept.
+    pub(crate) fn stores_body(&self, length: u64) -> bool {
+        self.log.body_logging && length <= self.log.max_loggable_body
+    }
+
+    /// Where the global configuration lies on disk.
+    pub(crate) fn global_conf_folder(&self) -> std::path::PathBuf {
+        self.data_dir.join("globalconf")
+    }
+
+    /// Where OCSP responses lie on disk.
+    pub(crate) fn ocsp_folder(&self) -> std::path::PathBuf {
+        self.data_dir.join("ocsp")
+    }
+}
+
+/// How often a server that waits to become ready looks again.
+const READY_STEP: Duration = Duration::from_millis(20);
