@@ -142,7 +142,7 @@ fn client(folder: &std::path::Path, allowed_federations: AllowedFederations) -> 
         allowed_federations,
     };
     // No roots, hence no https twins: the fake registries speak plain http.
-    let outgoing = Outgoing::with_roots(IMPATIENT, rustls::RootCertStore::empty()).without_https();
+    let outgoing = Outgoing::plain(IMPATIENT);
     GlobalConfClient::with_outgoing(settings, folder.join("conf"), Published::default(), outgoing)
 }
 

@@ -145,10 +145,9 @@ impl Outgoing {
         Self { timeouts, tls: client_config(roots) }
     }
 
-    /// The same client where no certification authorities are installed.
-    #[cfg(test)]
-    pub(crate) fn without_https(self) -> Self {
-        Self { tls: None, ..self }
+    /// A client that calls `http` addresses alone.
+    pub fn plain(timeouts: Timeouts) -> Self {
+        Self { timeouts, tls: None }
     }
 
     /// Whether `https` addresses can be called.
@@ -425,7 +424,7 @@ mod tests {
     use super::*;
 
     async fn get(url: &str, limit: usize) -> Result<Answer, OutgoingError> {
-        Outgoing { timeouts: IMPATIENT, tls: None }.get(url, limit).await
+        Outgoing::plain(IMPATIENT).get(url, limit).await
     }
 
     #[tokio::test]
@@ -443,7 +442,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_posted() {
         let server = FakeServer::start(|_| Reply::Http(200, "a/b", Vec::new())).await;
-        let outgoing = Outgoing { timeouts: IMPATIENT, tls: None };
+        let outgoing = Outgoing::plain(IMPATIENT);
         outgoing.post(&server.url("/"), "application/x", &b"body"[..], 0).await.unwrap();
         let asked = server.asked.lock().unwrap()[0].clone();
         assert_eq!((asked.method.as_str(), &asked.body[..]), ("POST", &b"body"[..]));

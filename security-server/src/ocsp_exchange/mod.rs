@@ -1,0 +1,254 @@
+//! OCSP responses between security servers, over plain HTTP on port 5577: whoever
+//! connects to a server first asks it for the responses of its certificates
+//! (X-Road 7.8 `CertHashBasedOcspResponder`; protocol reference 3.11).
+//!
+//! [`respond`] answers from the server's own [`OcspCache`]; [`PeerResponses`] asks
+//! others and remembers what was found good. The responses are signed, so the way
+//! they come needs no protection, and whoever uses them judges them.
+
+mod multipart;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use causeway_pki::Certificate;
+use causeway_pki::ocsp::{MAX_RESPONSE, OcspError, OcspPolicy, OcspResponse, judge_time};
+use causeway_transport::ContentType;
+use http::header::CONTENT_TYPE;
+use http::{Method, Response, StatusCode};
+use time::OffsetDateTime;
+use url::{Host, form_urlencoded};
+
+use crate::http::{Body, empty, full};
+use crate::ocsp_client::OcspCache;
+use crate::outgoing::{Outgoing, OutgoingError, Timeouts};
+
+/// The most certificates in one request, here and there.
+const MAX_CERTIFICATES: usize = 32;
+/// The most responses that are remembered.
+const MAX_KNOWN: usize = 10_000;
+/// How long asking another server may take.
+const TIMEOUTS: Timeouts =
+    Timeouts { connect: Duration::from_secs(20), read: Duration::from_secs(30) };
+/// The media type of a response.
+const OCSP_RESPONSE: &str = "application/ocsp-response";
+
+/// Answers another server's request: `GET` with a SHA-1 digest in each `cert` parameter gives the
+/// responses in that order, or status 500 when one is missing; `HEAD` is a sign of life. The digests
+/// in `cert_hash` parameters that newer servers add are not looked at, as in X-Road.
+pub fn respond(cache: &OcspCache, method: &Method, query: Option<&str>) -> Response<Body> {
+    match *method {
+        Method::HEAD => Response::new(empty()),
+        Method::GET => match collect(cache, query.unwrap_or_default()) {
+            Ok(responses) => multipart_of(&responses),
+            Err(text) => refusal(&text),
+        },
+        _ => refusal("Invalid request method"),
+    }
+}
+
+fn collect(cache: &OcspCache, query: &str) -> Result<Vec<OcspResponse>, String> {
+    let hashes = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "cert");
+    let hashes: Vec<_> = hashes.map(|(_, hash)| hash).take(MAX_CERTIFICATES + 1).collect();
+    if hashes.is_empty() {
+        return Err("Could not get cert hashes".to_owned());
+    }
+    if hashes.len() > MAX_CERTIFICATES {
+        return Err(format!("More than {MAX_CERTIFICATES} cert hashes"));
+    }
+    let one = |hash: &str| {
+        cache.get_by_sha1(hash).ok_or_else(|| {
+            let hash: String = hash.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
+            format!("Could not find OCSP response for certificate {hash}")
+        })
+    };
+    hashes.iter().map(|hash| one(hash)).collect()
+}
+
+fn multipart_of(responses: &[OcspResponse]) -> Response<Body> {
+    let boundary = format!("causeway{}", uuid::Uuid::new_v4().simple());
+    let parts: Vec<&[u8]> = responses.iter().map(OcspResponse::der).collect();
+    let body = multipart::write(&parts, OCSP_RESPONSE, &boundary);
+    let content_type =
+        format!("multipart/related; type=\"{OCSP_RESPONSE}\"; charset=UTF-8; boundary={boundary}");
+    answer(StatusCode::OK, &content_type, body)
+}
+
+fn refusal(text: &str) -> Response<Body> {
+    tracing::info!(text, "OCSP responses refused to another server");
+    answer(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=UTF-8", text.to_owned())
+}
+
+fn answer(status: StatusCode, content_type: &str, body: impl Into<bytes::Bytes>) -> Response<Body> {
+    let mut response = Response::new(full(body));
+    *response.status_mut() = status;
+    // Made of ASCII alone.
+    if let Ok(value) = content_type.parse() {
+        response.headers_mut().insert(CONTENT_TYPE, value);
+    }
+    response
+}
+
+/// Why another server's responses could not be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExchangeError {
+    /// The other server's address cannot be part of a URL.
+    #[error("'{0}' is not a host name or address")]
+    Host(String),
+    /// More certificates than one request may name.
+    #[error("{0} certificates in a chain are too many")]
+    TooMany(usize),
+    /// The other server could not be called.
+    #[error(transparent)]
+    Outgoing(#[from] OutgoingError),
+    /// The other server refused.
+    #[error("{url}: status {status}: {text}")]
+    Status {
+        /// The address.
+        url: String,
+        /// The status.
+        status: u16,
+        /// The beginning of what it said.
+        text: String,
+    },
+    /// The answer is not a multipart message.
+    #[error("{0}: the answer is not a multipart message of OCSP responses")]
+    NotMultipart(String),
+    /// The answer has another number of responses than there are certificates.
+    #[error("{url}: {found} OCSP responses for {expected} certificates")]
+    Count {
+        /// The address.
+        url: String,
+        /// How many there are.
+        found: usize,
+        /// How many there should be.
+        expected: usize,
+    },
+    /// A response cannot be read.
+    #[error("{url}: {source}")]
+    Response {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        #[source]
+        source: OcspError,
+    },
+}
+
+/// The OCSP responses of other servers' certificates.
+#[derive(Debug)]
+pub struct PeerResponses {
+    outgoing: Outgoing,
+    known: Mutex<HashMap<[u8; 20], OcspResponse>>,
+}
+
+impl Default for PeerResponses {
+    fn default() -> Self {
+        Self::new(TIMEOUTS)
+    }
+}
+
+impl PeerResponses {
+    /// Nothing is known yet. [`PeerResponses::default`] has X-Road's time limits, 20 s and 30 s.
+    pub fn new(timeouts: Timeouts) -> Self {
+        Self { outgoing: Outgoing::plain(timeouts), known: Mutex::default() }
+    }
+
+    /// The responses for these certificates, in their order, when each is known and still fresh.
+    pub fn known(
+        &self,
+        certificates: &[Certificate],
+        policy: &OcspPolicy,
+        now: OffsetDateTime,
+    ) -> Option<Vec<OcspResponse>> {
+        let known = self.lock();
+        let fresh = |certificate: &Certificate| {
+            let response = known.get(&certificate.sha1())?;
+            judge_time(response, policy, now).is_ok().then(|| response.clone())
+        };
+        certificates.iter().map(fresh).collect()
+    }
+
+    /// Remembers a response that was judged good. What was not judged must not be remembered: it
+    /// came over a way on which anybody can change it, and would then be used until it is stale.
+    pub fn remember(&self, certificate: &Certificate, response: OcspResponse) {
+        let mut known = self.lock();
+        if known.len() >= MAX_KNOWN && !known.contains_key(&certificate.sha1()) {
+            let oldest = known.iter().min_by_key(|(_, r)| r.this_update()).map(|(sha1, _)| *sha1);
+            oldest.and_then(|sha1| known.remove(&sha1));
+        }
+        known.insert(certificate.sha1(), response);
+    }
+
+    /// Asks the server at this host and port for the responses of these certificates, in their
+    /// order. The caller judges them, then [remembers](Self::remember) those that are good.
+    ///
+    /// # Errors
+    /// See [`ExchangeError`].
+    pub async fn fetch(
+        &self,
+        host: &str,
+        port: u16,
+        certificates: &[Certificate],
+    ) -> Result<Vec<OcspResponse>, ExchangeError> {
+        let expected = certificates.len();
+        if expected > MAX_CERTIFICATES {
+            return Err(ExchangeError::TooMany(expected));
+        }
+        let url = request_url(host, port, certificates)?;
+        let limit = (MAX_RESPONSE + 1024) * (expected + 1);
+        let answer = self.outgoing.get_accepting(&url, "multipart/related", limit).await?;
+        let status = answer.status.as_u16();
+        if !matches!(status, 200..=208 | 226) {
+            let text = String::from_utf8_lossy(&answer.body).chars().take(200).collect();
+            return Err(ExchangeError::Status { url, status, text });
+        }
+        let content_type = ContentType::parse(answer.content_type.as_deref().unwrap_or_default());
+        let parts = content_type
+            .boundary()
+            .and_then(|boundary| multipart::read(&answer.body, boundary.as_str()))
+            .ok_or_else(|| ExchangeError::NotMultipart(url.clone()))?;
+        let responses: Vec<&[u8]> = parts
+            .into_iter()
+            .filter(|part| part.content_type.eq_ignore_ascii_case(OCSP_RESPONSE))
+            .map(|part| part.body)
+            .collect();
+        if responses.len() != expected {
+            return Err(ExchangeError::Count { url, found: responses.len(), expected });
+        }
+        responses
+            .into_iter()
+            .map(OcspResponse::parse)
+            .collect::<Result<_, _>>()
+            .map_err(|source| ExchangeError::Response { url, source })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 20], OcspResponse>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The address to ask: SHA-1 digests for servers up to 7.3, then SHA-256 digests.
+fn request_url(
+    host: &str,
+    port: u16,
+    certificates: &[Certificate],
+) -> Result<String, ExchangeError> {
+    let unbracketed = host.trim_start_matches('[').trim_end_matches(']');
+    let host = match unbracketed.parse() {
+        Ok(ip) => Host::Ipv6(ip),
+        Err(_) => Host::parse(host).map_err(|_| ExchangeError::Host(host.to_owned()))?,
+    };
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for certificate in certificates {
+        query.append_pair("cert", &hex::encode(certificate.sha1()));
+    }
+    for certificate in certificates {
+        query.append_pair("cert_hash", &hex::encode(certificate.sha256()));
+    }
+    Ok(format!("http://{host}:{port}/?{}", query.finish()))
+}
