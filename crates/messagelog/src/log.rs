@@ -87,6 +87,8 @@ impl Inner {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((threads, lock)) = running {
             threads.join();
+            // The database has a lock of its own.
+            *self.reader.index.write().unwrap_or_else(PoisonError::into_inner) = None;
             drop(lock);
         }
     }
@@ -238,7 +240,7 @@ impl Log {
     }
 
     /// Finishes what is waiting, saves the index and gives the folder free.
-    /// Appends fail from then on; look-ups still work.
+    /// From then on appends fail, and look-ups of records with a timestamp too.
     pub async fn close(&self) {
         if let Some(commands) = &self.inner.commands {
             let _ = commands.send(Command::Close).await;

@@ -163,7 +163,7 @@ impl Reader {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
         match index.as_ref() {
             Some(index) => frames.extend(index.groups_of(id.0)?),
-            None => return Err(LogError::Index("it is being rebuilt".into())),
+            None => return Err(LogError::Index("it is not open now".into())),
         }
         drop(index);
         frames.sort_unstable();

@@ -5,6 +5,7 @@
 mod crash;
 mod faults;
 mod forgetful;
+mod formats;
 
 pub(crate) use forgetful::ForgetfulDisk;
 

@@ -1,0 +1,243 @@
+//! The formats: what is written reads back, and nothing that is read panics.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use causeway_identifiers::ClientId;
+use proptest::prelude::*;
+use time::OffsetDateTime;
+
+use super::{ForgetfulDisk, Random};
+use crate::codec::{
+    Coverage, MAX_COVERED_SPAN, Message, StoredBody, Timestamp, decode_message, encode_message,
+    time_of,
+};
+use crate::commit::timestamp_frames;
+use crate::disk::Disk;
+use crate::frame::{HEADER_BYTES, Header, Kind, Salt};
+use crate::record::{NewAttachment, NewCover, NewRecord, NewTimestamp, RecordId, Side};
+use crate::scan::{Depth, Scan};
+use crate::segment;
+use crate::spool::SpooledBody;
+use crate::table::{Table, TableFile};
+
+fn some_bytes() -> impl Strategy<Value = Bytes> {
+    proptest::collection::vec(any::<u8>(), 0..200).prop_map(Bytes::from)
+}
+
+fn owner() -> impl Strategy<Value = ClientId> {
+    let part = || "[a-zA-Z0-9ÄÖ]{1,12}";
+    (part(), part(), part(), proptest::option::of(part()))
+        .prop_map(|(i, c, m, s)| ClientId::new(&i, &c, &m, s.as_deref()).unwrap())
+}
+
+fn attachments() -> impl Strategy<Value = Vec<NewAttachment>> {
+    let body = proptest::option::of(some_bytes());
+    proptest::collection::vec((any::<u8>(), body), 0..4).prop_map(|list| {
+        let numbered = list.into_iter().zip(1..);
+        let attachment = |((digest, body), number): ((u8, Option<Bytes>), u32)| NewAttachment {
+            number,
+            digest: [digest; 64],
+            length: body.as_ref().map_or(77, |body| body.len() as u64),
+            body: body.map(SpooledBody::Memory),
+        };
+        numbered.map(attachment).collect()
+    })
+}
+
+fn new_record() -> impl Strategy<Value = NewRecord> {
+    let texts = (".{0,30}", proptest::option::of(".{0,30}"), ".{0,30}");
+    let documents = (some_bytes(), some_bytes(), proptest::option::of(some_bytes()));
+    let rest = (any::<bool>(), any::<bool>(), -10_000_000_000_000i64..10_000_000_000_000);
+    (texts, documents, rest, owner(), attachments()).prop_map(
+        |((message_id, peer, service), (message, signature, chain), rest, owner, attachments)| {
+            NewRecord {
+                time: time_of(rest.2),
+                message_id,
+                request_id: peer.clone(),
+                response: rest.0,
+                side: if rest.1 { Side::Consumer } else { Side::Provider },
+                owner,
+                service,
+                peer,
+                message,
+                signature,
+                hash_chain_result: chain.clone(),
+                hash_chain: chain,
+                attachments,
+            }
+        },
+    )
+}
+
+fn assert_same(new: &NewRecord, read: &Message) {
+    assert_eq!(time_of(read.digest.time), new.time);
+    assert_eq!((read.digest.response(), read.side), (new.response, new.side));
+    assert_eq!((&read.message_id, &read.request_id), (&new.message_id, &new.request_id));
+    assert_eq!((&read.owner, &read.service, &read.peer), (&new.owner, &new.service, &new.peer));
+    assert_eq!((&read.message, &read.signature), (&new.message, &new.signature));
+    assert_eq!(
+        (&read.hash_chain_result, &read.hash_chain),
+        (&new.hash_chain_result, &new.hash_chain)
+    );
+    assert_eq!(read.attachments.len(), new.attachments.len());
+    for (read, new) in read.attachments.iter().zip(&new.attachments) {
+        assert_eq!((read.number, read.length), (new.number, new.length));
+        assert_eq!(read.digest, new.digest);
+        match (&read.body, &new.body) {
+            (StoredBody::Inline(read), Some(SpooledBody::Memory(new))) => assert_eq!(read, new),
+            (StoredBody::Omitted, None) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn messages_round_trip(new in new_record()) {
+        let payload = Bytes::from(encode_message(&new, &[1; 16]).unwrap());
+        assert_same(&new, &decode_message(&payload).unwrap());
+        for end in 0..payload.len() {
+            prop_assert!(decode_message(&payload.slice(..end)).is_none());
+        }
+    }
+
+    #[test]
+    fn damaged_payloads_never_panic(new in new_record(), flips: Vec<(u16, u8)>) {
+        let mut payload = encode_message(&new, &[1; 16]).unwrap();
+        for (at, bits) in flips {
+            let at = usize::from(at) % payload.len();
+            payload[at] ^= bits;
+        }
+        let _ = decode_message(&Bytes::from(payload));
+    }
+
+    #[test]
+    fn arbitrary_payloads_never_panic(bytes: Vec<u8>) {
+        let bytes = Bytes::from(bytes);
+        let _ = decode_message(&bytes);
+        let _ = Timestamp::decode(&bytes);
+        let _ = Coverage::decode(&bytes);
+    }
+
+    #[test]
+    fn timestamps_round_trip(
+        token in some_bytes(),
+        result in some_bytes(),
+        covered in proptest::collection::btree_map(0..40_000u64, some_bytes(), 1..300),
+    ) {
+        let time = OffsetDateTime::from_unix_timestamp(1_750_000_000).unwrap();
+        let chains = covered.iter().map(|(id, chain)| (RecordId(*id), chain.clone())).collect();
+        let cover = NewCover::Batch { hash_chain_result: result.clone(), chains };
+        let frames = timestamp_frames(NewTimestamp { time, token: token.clone(), cover }).unwrap();
+        let read = Timestamp::decode(&frames[0].0.bytes.clone().into()).unwrap();
+        prop_assert_eq!((read.token, read.hash_chain_result), (token, Some(result)));
+        let mut found = Vec::new();
+        for (distance, (payload, _)) in frames.iter().enumerate().skip(1) {
+            prop_assert_eq!(payload.kind, Kind::Coverage);
+            let coverage = Coverage::decode(&payload.bytes.clone().into()).unwrap();
+            prop_assert_eq!(coverage.distance as usize, distance);
+            prop_assert!(coverage.last().0 - coverage.first().0 < MAX_COVERED_SPAN);
+            found.extend(coverage.records.into_iter().map(|(id, chain)| (id.0, chain)));
+        }
+        prop_assert!(found.into_iter().eq(covered));
+    }
+
+    #[test]
+    fn arbitrary_segments_never_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..3000),
+        frames in proptest::collection::vec((0usize..3000, 0u32..200, any::<u64>()), 0..6),
+        last: bool,
+        whole: bool,
+    ) {
+        let salt = Salt::new(&[3; 16], 1);
+        let mut bytes = bytes;
+        for (offset, length, sequence) in frames {
+            // Headers that are right in their place, with anything behind them.
+            let offset = offset / 8 * 8;
+            let header = Header {
+                kind: Kind::Message,
+                length,
+                payload_crc: 0,
+                sequence: sequence % 10,
+                durable: sequence % 3000,
+            };
+            if let Some(place) = bytes.get_mut(offset..offset + HEADER_BYTES) {
+                place.copy_from_slice(&header.encode(&salt, offset as u64));
+            }
+        }
+        let disk = ForgetfulDisk::default();
+        let file = disk.create(Path::new("/segment")).unwrap();
+        file.write_full(&bytes, 0).unwrap();
+        let depth = if whole { Depth::Whole } else { Depth::Beginning };
+        let mut expected = 1;
+        let scan = Scan {
+            file: file.as_ref(), salt: &salt, segment: 1, offset: 64, expected, last, depth,
+        };
+        let end = scan.run(&mut |frame| {
+            assert!(frame.header.sequence >= expected);
+            expected = frame.header.sequence + 1;
+            Ok(())
+        });
+        prop_assert!(end.unwrap().next >= expected);
+    }
+
+    #[test]
+    fn tables_answer_alike_in_memory_and_on_disk(seed: u64, keys in 1u64..40) {
+        let mut random = Random::new(seed);
+        let mut table = Table::new(100);
+        let mut sequence = 100;
+        for _ in 0..random.below(200) {
+            sequence += 1 + random.below(20) / 19;
+            let key = random.chance(70).then(|| random.below(keys));
+            table.push(sequence, 64 + 8 * sequence, key);
+        }
+        let disk = ForgetfulDisk::default();
+        table.write(&disk, Path::new("/"), &[5; 16]).unwrap();
+        let file = TableFile::open(&disk, Path::new("/"), &[5; 16], 100).unwrap().unwrap();
+        prop_assert!(TableFile::open(&disk, Path::new("/"), &[6; 16], 100).unwrap().is_none());
+        for key in 0..=keys {
+            let (mut memory, mut written) = (Vec::new(), Vec::new());
+            table.find(key, &mut memory);
+            file.find(key, &mut written).unwrap();
+            prop_assert_eq!(memory, written);
+        }
+        for sequence in 90..sequence + 10 {
+            prop_assert_eq!(table.offset(sequence), file.offset(sequence).unwrap());
+        }
+    }
+
+    #[test]
+    fn segment_headers_round_trip(log: [u8; 16], first: u64, made: i64, bit in 0usize..512) {
+        let header = segment::Header { log, first, made };
+        let mut bytes = header.encode();
+        prop_assert_eq!(segment::Header::decode(&bytes), Some(header));
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let damaged = segment::Header::decode(&bytes);
+        prop_assert!(damaged.is_none());
+    }
+}
+
+#[test]
+fn what_is_too_large_is_refused() {
+    let refused = |change: fn(&mut NewRecord)| {
+        let mut new = super::record("m", 10);
+        change(&mut new);
+        encode_message(&new, &[0; 16]).unwrap_err()
+    };
+    refused(|new| new.message_id = "x".repeat(5000));
+    refused(|new| new.message = vec![0; 33 * 1024 * 1024].into());
+    let attachment = |number, length| NewAttachment {
+        number,
+        digest: [0; 64],
+        length,
+        body: Some(SpooledBody::Memory(Bytes::from_static(b"12345"))),
+    };
+    let mut new = super::record("m", 10);
+    new.attachments = vec![attachment(1, 5), attachment(1, 5)];
+    assert!(encode_message(&new, &[0; 16]).is_err(), "the same number twice");
+    new.attachments = vec![attachment(1, 6)];
+    assert!(encode_message(&new, &[0; 16]).is_err(), "a wrong length");
+    new.attachments = vec![attachment(1, 5), attachment(2, 5)];
+    assert!(encode_message(&new, &[0; 16]).is_ok());
+}
