@@ -48,7 +48,10 @@ fn client(short: &str) -> Subject {
     Subject::Client(id(short))
 }
 
-fn provider(services: Vec<(&str, Option<&str>, ServiceKind, Option<&str>, Vec<Right>)>) -> Client {
+/// Code, version, kind, notice, rights.
+type Offer<'t> = (&'t str, Option<&'t str>, ServiceKind, Option<&'t str>, Vec<Right>);
+
+fn provider(services: Vec<Offer<'_>>) -> Client {
     let provider = id("DEV/GOV/1/Register");
     let services = services.into_iter().map(|(code, version, kind, disabled, rights)| {
         let service = Service {

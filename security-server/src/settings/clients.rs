@@ -82,7 +82,7 @@ pub struct Service {
     /// How it is called.
     pub kind: ServiceKind,
     /// Where the information system listens: `http` or `https`; for REST what a request's path is
-    /// put behind, without a slash at the end.
+    /// put behind, with one slash between.
     pub url: String,
     /// How long the information system may take.
     pub timeout: Duration,

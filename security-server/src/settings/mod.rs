@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_identifiers::SecurityServerId;
+pub use causeway_keys::PinSource;
 pub use causeway_message::CodeStyle;
 
 pub use clients::{
@@ -144,17 +145,6 @@ pub struct TokenSettings {
     pub pin: PinSource,
 }
 
-/// Where a PIN comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PinSource {
-    /// Somebody types it.
-    Prompt,
-    /// The first line of a file.
-    File(PathBuf),
-    /// An environment variable.
-    Environment(String),
-}
-
 /// How the message log is timestamped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimestampingSettings {
@@ -221,7 +211,7 @@ pub struct LimitSettings {
     pub max_connections: usize,
     /// How long a client may take to send its headers. Default 30 s.
     pub header_timeout: Duration,
-    /// How long a request may take altogether. Default 1 h.
+    /// How long the sender of a request may be silent before it is complete. Default 60 s.
     pub request_timeout: Duration,
     /// The bodies up to this many bytes are kept in memory, larger ones are spooled to disk.
     /// Default 64 KiB.
@@ -267,6 +257,14 @@ impl Settings {
         read::load(path)
     }
 
+    /// The largest body of a message, in bytes: what may be relayed, and, where the log must keep
+    /// bodies, what it may keep.
+    pub fn body_limit(&self) -> u64 {
+        let must_keep = self.log.body_logging && self.log.over_limit == OverLimit::Refuse;
+        let loggable = if must_keep { self.log.max_loggable_body } else { u64::MAX };
+        self.limits.max_body.min(loggable)
+    }
+
     /// What differs in `newer` and takes effect only when the server starts again: all but the
     /// clients. The names are those of the configuration's sections and top-level keys.
     pub fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
@@ -289,3 +287,6 @@ impl Settings {
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,7 +107,7 @@ pub(super) fn duration_text(value: Duration) -> String {
 /// Writes a size in the form that [`size`] reads.
 pub(super) fn size_text(bytes: u64) -> String {
     for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
-        if bytes > 0 && bytes % (1 << shift) == 0 {
+        if bytes > 0 && bytes.is_multiple_of(1 << shift) {
             return format!("{} {unit}", bytes >> shift);
         }
     }

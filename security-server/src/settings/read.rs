@@ -246,15 +246,19 @@ fn federations(item: &Item<'_>) -> Option<AllowedFederations> {
 
 fn token(s: Section<'_>, data_dir: &Path) -> TokenSettings {
     let dir = s.path("dir", data_dir, "token");
-    let pin = s.item("pin").and_then(|item| pin(&item)).unwrap_or(PinSource::Prompt);
+    let pin = s.item("pin").and_then(|item| pin(&item)).unwrap_or_else(prompt);
     s.finish();
     TokenSettings { dir, pin }
+}
+
+fn prompt() -> PinSource {
+    PinSource::Prompt("PIN of the token: ".to_owned())
 }
 
 fn pin(item: &Item<'_>) -> Option<PinSource> {
     let text = item.text()?;
     match text.split_once(':') {
-        None if text == "prompt" => return Some(PinSource::Prompt),
+        None if text == "prompt" => return Some(prompt()),
         Some(("file", path)) if !path.is_empty() => {
             let path = item.file().resolve(path);
             if !path.is_file() {
@@ -332,7 +336,7 @@ fn limits(s: Section<'_>) -> LimitSettings {
         max_body: s.size("max_body", 8 << 30, 1 << 10..=1 << 50),
         max_connections: count(&s, "max_connections", 5000, 1_000_000),
         header_timeout: s.duration("header_timeout", seconds(30), MILLISECOND),
-        request_timeout: s.duration("request_timeout", seconds(3600), MILLISECOND),
+        request_timeout: s.duration("request_timeout", seconds(60), MILLISECOND),
         inline_body: usize::try_from(inline_body).unwrap_or(usize::MAX),
     };
     s.finish();

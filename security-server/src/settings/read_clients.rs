@@ -255,11 +255,7 @@ fn url(item: &Item<'_>, kind: ServiceKind) -> Option<String> {
     if kind.is_rest() && url.query().is_some() {
         return wrong("has a query ('?'), but a request's path is put behind it; remove the query");
     }
-    let mut written = String::from(url);
-    while kind.is_rest() && written.ends_with('/') {
-        written.pop();
-    }
-    Some(written)
+    Some(String::from(url))
 }
 
 /// Reads one element of `allow`: a subject, or a table with a subject and endpoints.
