@@ -265,6 +265,16 @@ impl Settings {
         self.limits.max_body.min(loggable)
     }
 
+    /// Where the global configuration that counts is kept.
+    pub fn global_conf_folder(&self) -> PathBuf {
+        self.data_dir.join("globalconf")
+    }
+
+    /// Where this server's OCSP responses are kept.
+    pub fn ocsp_folder(&self) -> PathBuf {
+        self.data_dir.join("ocsp")
+    }
+
     /// What differs in `newer` and takes effect only when the server starts again: all but the
     /// clients. The names are those of the configuration's sections and top-level keys.
     pub fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
