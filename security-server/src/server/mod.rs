@@ -34,7 +34,7 @@ use crate::ocsp_exchange::PeerOcsp;
 use crate::peers::{Peer, PeerPool};
 use crate::receive::body_fault;
 use crate::service_call::ServiceCaller;
-use crate::settings::{OverLimit, Settings};
+use crate::settings::Settings;
 use crate::signing::Signers;
 use crate::timestamper::Timestamping;
 use crate::tls::Identity;
@@ -234,28 +234,9 @@ impl Server {
 }
 
 impl Settings {
-    /// The longest body that passes, in bytes.
-    pub(crate) fn body_limit(&self) -> u64 {
-        if self.log.body_logging && self.log.over_limit == OverLimit::Refuse {
-            self.limits.max_body.min(self.log.max_loggable_body)
-        } else {
-            self.limits.max_body
-        }
-    }
-
     /// Whether the log keeps the bytes of a body of this length; its digest is always kept.
     pub(crate) fn stores_body(&self, length: u64) -> bool {
         self.log.body_logging && length <= self.log.max_loggable_body
-    }
-
-    /// Where the global configuration lies on disk.
-    pub(crate) fn global_conf_folder(&self) -> std::path::PathBuf {
-        self.data_dir.join("globalconf")
-    }
-
-    /// Where OCSP responses lie on disk.
-    pub(crate) fn ocsp_folder(&self) -> std::path::PathBuf {
-        self.data_dir.join("ocsp")
     }
 }
 

@@ -27,7 +27,7 @@ use crate::ocsp_client::{OcspCache, OcspClient};
 use crate::ocsp_exchange::{self, PeerOcsp};
 use crate::peers::{Dialer, PeerPool};
 use crate::service_call::ServiceCaller;
-use crate::settings::{PinSource, Settings, SettingsErrors, TlsSettings};
+use crate::settings::{Settings, SettingsErrors, TlsSettings};
 use crate::signing::Signers;
 use crate::timestamper::Timestamping;
 use crate::tls::{self, Identity, TlsError};
@@ -150,7 +150,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         Arc::clone(&conf),
     ));
     let metrics = Arc::new(Metrics::new());
-    let ocsp = Arc::new(OcspCache::open(&settings.ocsp_folder()));
+    let ocsp = Arc::new(OcspCache::open(settings.ocsp_folder()));
     let timestamping =
         Arc::new(Timestamping::new(settings.timestamping.clone(), Arc::clone(&log), Arc::clone(&conf)));
     let peers = &settings.peers;
@@ -179,8 +179,13 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
     let (peer_tls, peer_tls_seen) = watch::channel(None);
     let addresses = listen(&server, &internal, peer_tls_seen, &stopping, &mut tasks).await?;
 
-    let ocsp_client = Arc::new(OcspClient::new(server.settings().ocsp.clone(), Arc::clone(&ocsp), conf));
-    take_keys(&server, &token, &ocsp_client, &peer_tls)?;
+    let own: OwnCertificates = Arc::default();
+    let watched = Arc::clone(&own);
+    let certificates = move || watched.load().as_ref().clone();
+    let ocsp_client =
+        Arc::new(OcspClient::new(server.settings().ocsp.clone(), Arc::clone(&ocsp), conf, certificates));
+    let keys = Keys { token, own, ocsp: Arc::clone(&ocsp_client), peer_tls };
+    keys.take(&server)?;
     {
         let (client, stop) = (Arc::clone(&conf_client), stopping.clone());
         tasks.spawn(async move { client.run(stop).await });
@@ -193,7 +198,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         let stop = stopping.clone();
         tasks.spawn(async move { timestamping.run(stop).await });
     }
-    tasks.spawn(keep_keys(Arc::clone(&server), token, ocsp_client, peer_tls, stopping));
+    tasks.spawn(keys.keep(Arc::clone(&server), stopping));
     tracing::info!(server = %server.settings().server, ?addresses, "security server started");
     Ok(Running { server, addresses, tasks })
 }
@@ -274,11 +279,7 @@ fn open_token(settings: &Settings, pin: Option<Pin>) -> Result<SoftwareToken, St
     let token = SoftwareToken::open(&settings.token.dir)?;
     let pin = match pin {
         Some(pin) => pin,
-        None => Pin::read(&match &settings.token.pin {
-            PinSource::Prompt => causeway_keys::PinSource::Prompt("PIN of the token: ".into()),
-            PinSource::File(path) => causeway_keys::PinSource::File(path.clone()),
-            PinSource::Environment(name) => causeway_keys::PinSource::Environment(name.clone()),
-        })?,
+        None => Pin::read(&settings.token.pin)?,
     };
     token.unlock(&pin)?;
     Ok(token)
@@ -378,61 +379,63 @@ async fn listen(
     Ok(addresses)
 }
 
-/// Puts the token's keys to use: signers, TLS towards other servers, OCSP responses to fetch.
-fn take_keys(
-    server: &Arc<Server>,
-    token: &SoftwareToken,
-    ocsp: &OcspClient,
-    peer_tls: &watch::Sender<Option<Arc<ServerConfig>>>,
-) -> Result<(), StartError> {
-    let now = OffsetDateTime::now_utc();
-    let conf = server.global_conf();
-    let signers = credentials::signers(token, &server.conf, &server.ocsp, &server.metrics, now)?;
-    let identity = credentials::authentication(token, conf.as_deref(), now)?;
-    match &identity {
-        Some(identity) => {
-            peer_tls.send_replace(Some(Arc::new(tls::for_incoming_peers(identity, Arc::clone(&server.conf))?)));
-            server.peers.set_config(Some(Arc::new(tls::for_outgoing_peers(identity)?)));
-        }
-        None => {
-            tracing::warn!("there is no active authentication certificate: no messages to or from other security servers");
-            peer_tls.send_replace(None);
-            server.peers.set_config(None);
-        }
-    }
-    ocsp.watch(credentials::own_certificates(token, conf.as_deref(), now)?);
-    server.signers.replace(signers);
-    server.authentication.store(identity.map(Arc::new));
-    Ok(())
-}
+/// The certificates whose OCSP responses are fetched ahead of need.
+type OwnCertificates = Arc<ArcSwap<Vec<Certificate>>>;
 
-/// Takes the keys anew when certificates were imported, began or ended, or
-/// when the global configuration tells other authorities above them.
-async fn keep_keys(
-    server: Arc<Server>,
+/// The token's keys, and what is made of them.
+struct Keys {
     token: Arc<SoftwareToken>,
+    own: OwnCertificates,
     ocsp: Arc<OcspClient>,
     peer_tls: watch::Sender<Option<Arc<ServerConfig>>>,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let mut changed = server.conf_client.subscribe();
-    let fingerprint = |now| {
+}
+
+impl Keys {
+    /// Puts the keys to use: signers, TLS towards other servers, OCSP responses to fetch.
+    fn take(&self, server: &Arc<Server>) -> Result<(), StartError> {
+        let now = OffsetDateTime::now_utc();
         let conf = server.global_conf();
-        credentials::own_certificates(&token, conf.as_deref(), now).ok()
-    };
-    let mut taken = None;
-    loop {
-        let found = fingerprint(OffsetDateTime::now_utc());
-        if found != taken {
-            match take_keys(&server, &token, &ocsp, &peer_tls) {
-                Ok(()) => taken = found,
-                Err(error) => tracing::error!(%error, "the keys could not be taken anew"),
+        let signers = credentials::signers(&self.token, &server.conf, &server.ocsp, &server.metrics, now)?;
+        let identity = credentials::authentication(&self.token, conf.as_deref(), now)?;
+        match &identity {
+            Some(identity) => {
+                let incoming = tls::for_incoming_peers(identity, Arc::clone(&server.conf))?;
+                self.peer_tls.send_replace(Some(Arc::new(incoming)));
+                server.peers.set_config(Some(Arc::new(tls::for_outgoing_peers(identity)?)));
+            }
+            None => {
+                tracing::warn!("no active authentication certificate: no messages to or from other security servers");
+                self.peer_tls.send_replace(None);
+                server.peers.set_config(None);
             }
         }
-        tokio::select! {
-            _ = stopping.wait_for(|stop| *stop) => return,
-            news = changed.changed() => if news.is_err() { return },
-            () = tokio::time::sleep(KEYS_AGAIN) => {}
+        self.own.store(Arc::new(credentials::own_certificates(&self.token, conf.as_deref(), now)?));
+        self.ocsp.refresh_soon();
+        server.signers.replace(signers);
+        server.authentication.store(identity.map(Arc::new));
+        Ok(())
+    }
+
+    /// Takes the keys anew when certificates were imported, began or ended, or
+    /// when the global configuration tells other authorities above them.
+    async fn keep(self, server: Arc<Server>, mut stopping: watch::Receiver<bool>) {
+        let mut changed = server.conf_client.subscribe();
+        loop {
+            let conf = server.global_conf();
+            match credentials::own_certificates(&self.token, conf.as_deref(), OffsetDateTime::now_utc()) {
+                Ok(found) if found == **self.own.load() => {}
+                Ok(_) => {
+                    if let Err(error) = self.take(&server) {
+                        tracing::error!(%error, "the keys could not be taken anew");
+                    }
+                }
+                Err(error) => tracing::error!(%error, "the token cannot be read"),
+            }
+            tokio::select! {
+                _ = stopping.wait_for(|stop| *stop) => return,
+                news = changed.changed() => if news.is_err() { return },
+                () = tokio::time::sleep(KEYS_AGAIN) => {}
+            }
         }
     }
 }
