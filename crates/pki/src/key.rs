@@ -2,7 +2,7 @@ use ring::signature as rs;
 
 use crate::algorithm::{EcdsaForm, SignatureAlgorithm, ecdsa_raw_to_der};
 use crate::asn1::{Reader, tag};
-use crate::{DigestAlgorithm, PkiError};
+use crate::{DigestAlgorithm, PkiError, ecdsa_sha512};
 use der::asn1::ObjectIdentifier;
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -101,7 +101,7 @@ impl PublicKey {
 
     /// Verifies a signature over `message`. Refuses RSA keys below 2048 bits and SHA-1.
     ///
-    /// ECDSA signatures may use P-256 or P-384 with SHA-256 or SHA-384: what *ring* offers.
+    /// ECDSA signatures may use P-256 or P-384 with SHA-256, SHA-384 or SHA-512.
     ///
     /// # Errors
     /// [`PkiError::BadSignature`], or that algorithm and key do not go together or are not accepted.
@@ -112,6 +112,19 @@ impl PublicKey {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), PkiError> {
+        if algorithm == SignatureAlgorithm::Ecdsa(DigestAlgorithm::Sha512)
+            && matches!(self.kind, KeyKind::EcP256 | KeyKind::EcP384)
+        {
+            return match form {
+                EcdsaForm::Der => ecdsa_sha512::verify(self.kind, &self.bits, message, signature),
+                EcdsaForm::Raw => ecdsa_sha512::verify(
+                    self.kind,
+                    &self.bits,
+                    message,
+                    &ecdsa_raw_to_der(signature)?,
+                ),
+            };
+        }
         let verifier = match (self.kind, algorithm) {
             (KeyKind::Rsa { .. }, algorithm) => modern_rsa(algorithm),
             (kind, algorithm) => ecdsa(kind, algorithm),

@@ -15,6 +15,7 @@ mod asn1;
 mod certificate;
 pub mod chain;
 mod digest;
+mod ecdsa_sha512;
 mod error;
 pub mod issue;
 mod key;
