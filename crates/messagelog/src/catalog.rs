@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::codec::{Coverage, Digest, MAX_COVERED_SPAN, StoredBody, Timestamp, decode_message};
+use crate::codec::{Coverage, Digest, MAX_COVERED_SPAN, Timestamp, decode_message};
 use crate::frame::Kind;
 use crate::journal::Written;
 use crate::pending::{BLOCK_BYTES, Pending};
 use crate::scan::Frame;
 use crate::segment;
-use crate::table::Table;
+use crate::table::{Table, Totals};
 
 /// Where a checkpoint stands: all frames up to `last` are in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,9 +22,6 @@ pub(crate) struct Checkpoint {
     pub(crate) last: Option<Written>,
     /// Where the frame after it goes, if it goes into the same segment.
     pub(crate) tail: u64,
-    pub(crate) records: u64,
-    pub(crate) segment_bytes: u64,
-    pub(crate) body_bytes: u64,
 }
 
 impl Checkpoint {
@@ -49,11 +46,7 @@ pub(crate) struct Changes {
 /// What a frame says to the catalog.
 #[derive(Debug, Clone)]
 pub(crate) enum Entry {
-    Message {
-        digest: Digest,
-        /// Bytes of its bodies in files.
-        body_bytes: u64,
-    },
+    Message(Digest),
     Timestamp,
     /// The covered records, in order.
     Coverage {
@@ -67,12 +60,7 @@ impl Entry {
     /// Reads it from a whole frame; `None` when the payload makes no sense.
     pub(crate) fn of(frame: &Frame) -> Option<Self> {
         match frame.header.kind {
-            Kind::Message => {
-                let message = decode_message(&frame.payload)?;
-                let files = message.attachments.iter().filter(|a| a.body == StoredBody::File);
-                let body_bytes = files.fold(0u64, |sum, a| sum.saturating_add(a.length));
-                Some(Self::Message { digest: message.digest, body_bytes })
-            }
+            Kind::Message => decode_message(&frame.payload).map(|m| Self::Message(m.digest)),
             Kind::Timestamp => Timestamp::decode(&frame.payload).map(|_| Self::Timestamp),
             Kind::Coverage => Coverage::decode(&frame.payload).map(|c| Self::covering(&c)),
         }
@@ -86,19 +74,27 @@ impl Entry {
         }
     }
 
-    fn key(&self) -> Option<u64> {
+    fn digest(&self) -> Option<&Digest> {
         match self {
-            Self::Message { digest, .. } => Some(digest.key),
+            Self::Message(digest) => Some(digest),
             _ => None,
         }
     }
 }
 
+/// A full segment.
+#[derive(Debug, Clone)]
+pub(crate) struct Sealed {
+    /// Its table, while that is not written yet.
+    pub(crate) table: Option<Arc<Table>>,
+    pub(crate) totals: Totals,
+}
+
 /// The catalog.
 #[derive(Debug)]
 pub(crate) struct Catalog {
-    /// Full segments in order; those with a table in memory have none on disk yet.
-    pub(crate) sealed: BTreeMap<u64, Option<Arc<Table>>>,
+    /// Full segments in order.
+    pub(crate) sealed: BTreeMap<u64, Sealed>,
     pub(crate) active: Table,
     pub(crate) pending: Pending,
     /// Covering frames that are not in the index yet.
@@ -127,10 +123,16 @@ impl Catalog {
     pub(crate) fn apply(&mut self, written: Written, frame_bytes: u64, entry: &Entry) {
         if written.segment != self.active.first {
             let full = std::mem::replace(&mut self.active, Table::new(written.segment));
-            self.sealed.insert(full.first, Some(Arc::new(full)));
+            self.seal(full);
         }
-        self.active.push(written.sequence, written.offset, entry.key());
+        self.active.push(written.sequence, written.offset, frame_bytes, entry.digest());
         self.count(written, frame_bytes, entry);
+    }
+
+    /// Takes up a full segment whose table is not written yet.
+    pub(crate) fn seal(&mut self, table: Table) {
+        let totals = table.totals;
+        self.sealed.insert(table.first, Sealed { table: Some(Arc::new(table)), totals });
     }
 
     /// [`Self::apply`] without the table.
@@ -138,13 +140,8 @@ impl Catalog {
         let checkpoint = &mut self.checkpoint;
         checkpoint.last = Some(written);
         checkpoint.tail = written.offset.saturating_add(frame_bytes);
-        checkpoint.segment_bytes = checkpoint.segment_bytes.saturating_add(frame_bytes);
         match entry {
-            Entry::Message { body_bytes, .. } => {
-                checkpoint.records += 1;
-                checkpoint.body_bytes = checkpoint.body_bytes.saturating_add(*body_bytes);
-                self.pending.insert(written.sequence);
-            }
+            Entry::Message(_) => self.pending.insert(written.sequence),
             Entry::Timestamp => {}
             Entry::Coverage { first, last, records } => {
                 for id in records {
@@ -176,6 +173,15 @@ impl Catalog {
     /// How many segments there are.
     pub(crate) fn segments(&self) -> u64 {
         self.sealed.len() as u64 + 1
+    }
+
+    /// All segments in numbers.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals = self.active.totals;
+        for sealed in self.sealed.values() {
+            totals.add(sealed.totals);
+        }
+        totals
     }
 
     /// Frames since changes were last taken.
@@ -211,6 +217,6 @@ impl Catalog {
 
     /// Where the frames of the first segment begin, when there is no checkpoint.
     pub(crate) fn start() -> Checkpoint {
-        Checkpoint { tail: segment::HEADER_BYTES, ..Checkpoint::default() }
+        Checkpoint { last: None, tail: segment::HEADER_BYTES }
     }
 }

@@ -53,11 +53,11 @@ impl Checkpointer {
 
     fn write_tables(&self) -> Result<(), LogError> {
         let unwritten: Vec<_> =
-            lock(&self.catalog).sealed.values().filter_map(Clone::clone).collect();
+            lock(&self.catalog).sealed.values().filter_map(|s| s.table.clone()).collect();
         for table in unwritten {
             table.write(self.place.disk.as_ref(), &self.place.folder, &self.place.log)?;
-            if let Some(written) = lock(&self.catalog).sealed.get_mut(&table.first) {
-                *written = None;
+            if let Some(sealed) = lock(&self.catalog).sealed.get_mut(&table.first) {
+                sealed.table = None;
             }
         }
         Ok(())

@@ -28,18 +28,21 @@ pub(crate) struct Digest {
     pub(crate) key: u64,
     /// Whether it is a response, and the side.
     flags: u64,
+    /// Bytes of its bodies in files.
+    pub(crate) body_bytes: u64,
     /// The SHA-512 digest of the signature document.
     pub(crate) signature_hash: Sha512,
 }
 
 impl Digest {
     /// Its length.
-    pub(crate) const BYTES: usize = 88;
+    pub(crate) const BYTES: usize = 96;
 
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.time.to_le_bytes());
         out.extend_from_slice(&self.key.to_le_bytes());
         out.extend_from_slice(&self.flags.to_le_bytes());
+        out.extend_from_slice(&self.body_bytes.to_le_bytes());
         out.extend_from_slice(&self.signature_hash);
     }
 
@@ -49,7 +52,8 @@ impl Digest {
             time: u64_at(payload, 0)?.cast_signed(),
             key: u64_at(payload, 8)?,
             flags: u64_at(payload, 16)?,
-            signature_hash: payload.get(24..Self::BYTES)?.try_into().ok()?,
+            body_bytes: u64_at(payload, 24)?,
+            signature_hash: payload.get(32..Self::BYTES)?.try_into().ok()?,
         })
     }
 
@@ -148,6 +152,7 @@ pub(crate) fn encode_message(record: &NewRecord, log: &[u8; 16]) -> Result<Vec<u
         ),
         flags: if record.response { FLAG_RESPONSE } else { 0 }
             | if record.side == Side::Provider { FLAG_PROVIDER } else { 0 },
+        body_bytes: file_bytes(record),
         signature_hash: sha512(&record.signature),
     };
     let mut out =
@@ -180,6 +185,12 @@ pub(crate) fn encode_message(record: &NewRecord, log: &[u8; 16]) -> Result<Vec<u
         }
     }
     Ok(out)
+}
+
+/// Bytes of a record's bodies in files.
+fn file_bytes(record: &NewRecord) -> u64 {
+    let files = record.attachments.iter().filter(|a| matches!(a.body, Some(SpooledBody::File(_))));
+    files.fold(0, |sum, attachment| sum.saturating_add(attachment.length))
 }
 
 fn check_message(record: &NewRecord) -> Result<(), LogError> {

@@ -158,15 +158,7 @@ fn encode(checkpoint: &Checkpoint, log: &[u8; 16]) -> Vec<u8> {
     let last = checkpoint.last.unwrap_or(Written { sequence: 0, segment: 0, offset: 0 });
     let mut out = VERSION.to_le_bytes().to_vec();
     out.extend_from_slice(log);
-    for number in [
-        last.sequence,
-        last.segment,
-        last.offset,
-        checkpoint.tail,
-        checkpoint.records,
-        checkpoint.segment_bytes,
-        checkpoint.body_bytes,
-    ] {
+    for number in [last.sequence, last.segment, last.offset, checkpoint.tail] {
         out.extend_from_slice(&number.to_le_bytes());
     }
     out
@@ -178,11 +170,5 @@ fn decode(bytes: &[u8], log: &[u8; 16]) -> Option<Checkpoint> {
     }
     let number = |index: usize| u64_at(bytes, 24 + index * 8);
     let last = Written { sequence: number(0)?, segment: number(1)?, offset: number(2)? };
-    Some(Checkpoint {
-        last: (last.sequence != 0).then_some(last),
-        tail: number(3)?,
-        records: number(4)?,
-        segment_bytes: number(5)?,
-        body_bytes: number(6)?,
-    })
+    Some(Checkpoint { last: (last.sequence != 0).then_some(last), tail: number(3)? })
 }

@@ -293,18 +293,16 @@ impl Inner {
         let payload = encode_message(&record, &self.reader.place.log)?;
         let digest = Digest::decode(&payload).ok_or(LogError::Invalid("the record"))?;
         let mut spooled = Vec::new();
-        let mut body_bytes = 0u64;
         for attachment in record.attachments {
             let Some(SpooledBody::File(file)) = attachment.body else { continue };
             let step = "syncing a body";
             if file.length().at(step)? != attachment.length {
                 return Err(LogError::Invalid("an attachment's length is not that of its body"));
             }
-            body_bytes = body_bytes.saturating_add(attachment.length);
             let path = file.into_durable_path().at(step)?;
             spooled.push(Spooled { number: attachment.number, path });
         }
-        let entry = Entry::Message { digest, body_bytes };
+        let entry = Entry::Message(digest);
         Ok(((Payload::new(Kind::Message, payload), entry), spooled))
     }
 

@@ -58,7 +58,7 @@ impl Reader {
         let sealed: Vec<(u64, Option<Arc<Table>>)> = {
             let catalog = lock(&self.catalog);
             catalog.active.find(key, &mut newest);
-            catalog.sealed.iter().map(|(first, table)| (*first, table.clone())).collect()
+            catalog.sealed.iter().map(|(first, s)| (*first, s.table.clone())).collect()
         };
         let mut found = Vec::new();
         for (first, table) in sealed {
@@ -241,12 +241,13 @@ impl Reader {
     pub(crate) fn counters(&self, failing: bool) -> Result<Counters, LogError> {
         let oldest = self.untimestamped(1)?;
         let catalog = lock(&self.catalog);
+        let totals = catalog.totals();
         Ok(Counters {
-            records: catalog.checkpoint.records,
+            records: totals.messages,
             untimestamped: catalog.pending.len(),
             oldest_untimestamped: oldest.first().map(|oldest| oldest.time),
-            segment_bytes: catalog.checkpoint.segment_bytes,
-            body_bytes: catalog.checkpoint.body_bytes,
+            segment_bytes: totals.bytes,
+            body_bytes: totals.body_bytes,
             segments: catalog.segments(),
             failing,
             damages: catalog.damages,
@@ -295,7 +296,7 @@ impl Reader {
         let table = if segment == catalog.active.first {
             &catalog.active
         } else {
-            match catalog.sealed.get(&segment)? {
+            match &catalog.sealed.get(&segment)?.table {
                 Some(table) => table.as_ref(),
                 None => return Some(Location::Table(segment)),
             }

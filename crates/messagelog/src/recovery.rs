@@ -2,9 +2,8 @@
 //! behind it, finds the tail, and makes the tables that are missing.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::catalog::{Catalog, Checkpoint, Entry};
+use crate::catalog::{Catalog, Checkpoint, Entry, Sealed};
 use crate::codec::Digest;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{AtStep, LogError};
@@ -86,17 +85,18 @@ pub(crate) fn recover(place: &Place, index: &Index) -> Result<Recovered, LogErro
         })?;
     for first in full {
         let table = TableFile::open(place.disk.as_ref(), &place.folder, &place.log, *first);
-        let table = match table.at("opening a table")? {
-            Some(_) => None,
-            None => Some(Arc::new(make_table(place, *first, false)?)),
-        };
-        catalog.sealed.insert(*first, table);
+        match table.at("opening a table")? {
+            Some(file) => {
+                catalog.sealed.insert(*first, Sealed { table: None, totals: file.totals });
+            }
+            None => catalog.seal(make_table(place, *first, false)?),
+        }
     }
     let journal = if end.next < known {
         // The index has seen records that the segments have no more. Their
         // numbers are not given again, and what is left is not touched.
         recovery.damages.push(Damage { segment: *last, offset: end.tail, lost: end.next..known });
-        catalog.sealed.insert(*last, Some(Arc::new(make_table(place, *last, true)?)));
+        catalog.seal(make_table(place, *last, true)?);
         catalog.active = Table::new(known);
         Journal::create(place.clone(), known)?
     } else {
@@ -203,11 +203,12 @@ pub(crate) fn make_table(place: &Place, first: u64, last: bool) -> Result<Table,
         depth: Depth::Beginning,
     };
     scan.run(&mut |frame| {
-        let key = match frame.header.kind {
-            Kind::Message => Digest::decode(&frame.payload).map(|digest| digest.key),
+        let digest = match frame.header.kind {
+            Kind::Message => Digest::decode(&frame.payload),
             Kind::Timestamp | Kind::Coverage => None,
         };
-        table.push(frame.header.sequence, frame.offset, key);
+        let bytes = frame.header.frame_bytes();
+        table.push(frame.header.sequence, frame.offset, bytes, digest.as_ref());
         Ok(())
     })?;
     Ok(table)

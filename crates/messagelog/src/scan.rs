@@ -150,26 +150,9 @@ impl Scan<'_> {
         expected: u64,
         length: u64,
     ) -> io::Result<Option<(u64, u64)>> {
-        let mut first = None;
-        let mut at = from;
-        while let Some((offset, header)) = self.next_header(at, expected, length)? {
-            let found = first.get_or_insert((offset, header.sequence));
-            if !self.last || header.durable > bad {
-                return Ok(Some(*found));
-            }
-            at = offset.saturating_add(ALIGNMENT);
-        }
-        Ok(None)
-    }
-
-    fn next_header(
-        &self,
-        from: u64,
-        expected: u64,
-        length: u64,
-    ) -> io::Result<Option<(u64, Header)>> {
         const CHUNK: usize = 1024 * 1024;
         let mut chunk = vec![0; CHUNK];
+        let mut first = None;
         let mut at = from;
         while at < length {
             let there = self.file.read_full(&mut chunk, at)?;
@@ -178,20 +161,23 @@ impl Scan<'_> {
                 break;
             }
             if bytes.iter().all(|byte| *byte == 0) {
-                // Preallocated space; a header across the border is not all zeros
-                // in front of it, for it would begin with the magic number.
+                // Preallocated space. No header crosses its end, for that
+                // would begin with the magic number.
                 at = at.saturating_add(there as u64);
                 continue;
             }
             let mut inside = 0;
             while let Some(candidate) = bytes.get(inside..inside + HEADER_BYTES) {
                 let offset = at.saturating_add(inside as u64);
-                if let Some(header) = Header::decode(candidate, self.salt, offset)
-                    && header.sequence >= expected
-                {
-                    return Ok(Some((offset, header)));
-                }
                 inside += ALIGNMENT as usize;
+                let header = Header::decode(candidate, self.salt, offset);
+                let Some(header) = header.filter(|header| header.sequence >= expected) else {
+                    continue;
+                };
+                let found = *first.get_or_insert((offset, header.sequence));
+                if !self.last || header.durable > bad {
+                    return Ok(Some(found));
+                }
             }
             at = at.saturating_add(inside as u64);
         }

@@ -5,7 +5,9 @@
 //! ```text
 //!  0  magic "CWTABLE1"             32  frames (u32)
 //!  8  the log's random id (16)     36  message keys (u32)
-//! 24  first sequence number (u64)  60  CRC-32 of bytes 0..60
+//! 24  first sequence number (u64)  40  bytes of frames (u64)
+//!                                  48  bytes of bodies in files (u64)
+//!                                  60  CRC-32 of bytes 0..60
 //! 64  one u32 for each sequence number: its frame's offset div 8, 0 for none
 //!  …  (key u64, sequence number minus first u32) for each message, sorted
 //! ```
@@ -13,6 +15,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::codec::Digest;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{AtStep, LogError};
 use crate::frame::{ALIGNMENT, put, u32_at, u64_at};
@@ -22,22 +25,47 @@ const HEADER_BYTES: u64 = 64;
 const OFFSET_BYTES: u64 = 4;
 const KEY_BYTES: u64 = 12;
 
+/// A segment in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Totals {
+    pub(crate) messages: u64,
+    /// Bytes of frames.
+    pub(crate) bytes: u64,
+    /// Bytes of bodies in files.
+    pub(crate) body_bytes: u64,
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.messages = self.messages.saturating_add(other.messages);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.body_bytes = self.body_bytes.saturating_add(other.body_bytes);
+    }
+}
+
 /// A table in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Table {
     pub(crate) first: u64,
     offsets: Vec<u32>,
     keys: Vec<(u64, u32)>,
+    pub(crate) totals: Totals,
 }
 
 impl Table {
     pub(crate) fn new(first: u64) -> Self {
-        Self { first, offsets: Vec::new(), keys: Vec::new() }
+        Self { first, offsets: Vec::new(), keys: Vec::new(), totals: Totals::default() }
     }
 
-    /// Adds the frame of a sequence number, with its key when it is a message.
-    /// Numbers come in order; those left out are lost.
-    pub(crate) fn push(&mut self, sequence: u64, offset: u64, key: Option<u64>) {
+    /// Adds the frame of a sequence number, with its digest when it is a
+    /// message. Numbers come in order; those left out are lost.
+    pub(crate) fn push(
+        &mut self,
+        sequence: u64,
+        offset: u64,
+        bytes: u64,
+        message: Option<&Digest>,
+    ) {
         let index = sequence.saturating_sub(self.first);
         let (Ok(index), Ok(place)) = (u32::try_from(index), u32::try_from(offset / ALIGNMENT))
         else {
@@ -48,9 +76,13 @@ impl Table {
         }
         self.offsets.resize(index as usize, 0);
         self.offsets.push(place);
-        if let Some(key) = key {
-            self.keys.push((key, index));
+        let mut totals = Totals { bytes, ..Totals::default() };
+        if let Some(digest) = message {
+            self.keys.push((digest.key, index));
+            totals.messages = 1;
+            totals.body_bytes = digest.body_bytes;
         }
+        self.totals.add(totals);
     }
 
     /// Where the frame of a sequence number begins.
@@ -72,6 +104,8 @@ impl Table {
         put(&mut out, 24, &self.first.to_le_bytes());
         put(&mut out, 32, &(self.offsets.len() as u32).to_le_bytes());
         put(&mut out, 36, &(self.keys.len() as u32).to_le_bytes());
+        put(&mut out, 40, &self.totals.bytes.to_le_bytes());
+        put(&mut out, 48, &self.totals.body_bytes.to_le_bytes());
         let crc = crc32fast::hash(out.get(..60).unwrap_or_default());
         put(&mut out, 60, &crc.to_le_bytes());
         for offset in &self.offsets {
@@ -117,6 +151,7 @@ pub(crate) struct TableFile {
     first: u64,
     offsets: u64,
     keys: u64,
+    pub(crate) totals: Totals,
 }
 
 impl TableFile {
@@ -134,10 +169,10 @@ impl TableFile {
         };
         let mut bytes = [0; HEADER_BYTES as usize];
         file.read_full(&mut bytes, 0)?;
-        let counts = read_header(&bytes, log, first);
-        let Some((offsets, keys)) = counts else { return Ok(None) };
+        let Some((offsets, totals)) = read_header(&bytes, log, first) else { return Ok(None) };
+        let keys = totals.messages;
         let length = HEADER_BYTES + offsets * OFFSET_BYTES + keys * KEY_BYTES;
-        Ok((file.length()? == length).then_some(Self { file, first, offsets, keys }))
+        Ok((file.length()? == length).then_some(Self { file, first, offsets, keys, totals }))
     }
 
     /// Where the frame of a sequence number begins.
@@ -181,12 +216,17 @@ impl TableFile {
     }
 }
 
-fn read_header(bytes: &[u8], log: &[u8; 16], first: u64) -> Option<(u64, u64)> {
+fn read_header(bytes: &[u8], log: &[u8; 16], first: u64) -> Option<(u64, Totals)> {
     let whole = bytes.get(..8)? == MAGIC
         && bytes.get(8..24)? == log
         && u64_at(bytes, 24)? == first
         && u32_at(bytes, 60)? == crc32fast::hash(bytes.get(..60)?);
-    whole.then_some((u64::from(u32_at(bytes, 32)?), u64::from(u32_at(bytes, 36)?)))
+    let totals = Totals {
+        messages: u64::from(u32_at(bytes, 36)?),
+        bytes: u64_at(bytes, 40)?,
+        body_bytes: u64_at(bytes, 48)?,
+    };
+    whole.then_some((u64::from(u32_at(bytes, 32)?), totals))
 }
 
 fn place(stored: u32) -> Option<u64> {

@@ -434,3 +434,60 @@ async fn xroads_containers_come_out_as_they_went_in() {
         assert!(again == original, "{name}");
     }
 }
+
+/// Prints how long a log of a million records takes to open, after a clean end
+/// and after a kill. Run it alone: `--ignored --nocapture a_million`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a minute and half a gigabyte"]
+async fn a_million_records_open_at_once() {
+    const COUNT: u64 = 1_000_000;
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let settings = || LogSettings::new(folder.path());
+    let memory = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default().to_owned()
+    };
+    let log = Log::open(settings()).unwrap();
+    let begin = std::time::Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for writer in 0..256 {
+        let log = log.clone();
+        tasks.spawn(async move {
+            for number in (writer..COUNT).step_by(256) {
+                log.append(record(&format!("m{number}"))).await.unwrap();
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    println!("written in {:?}, {}", begin.elapsed(), memory());
+    let begin = std::time::Instant::now();
+    for _ in 0..700 {
+        stamp(&log, 1000).await;
+    }
+    println!("timestamped 700,000 in {:?}, {}", begin.elapsed(), memory());
+    // As a kill would leave it: a copy of the folder while the log is open.
+    let copy = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    for _ in 0..5000 {
+        log.append(record("behind the checkpoint")).await.unwrap();
+    }
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .arg(format!("{}/.", folder.path().display()))
+        .arg(copy.path())
+        .status();
+    assert!(copied.unwrap().success());
+    drop(log);
+    for path in [folder.path(), copy.path()] {
+        let begin = std::time::Instant::now();
+        let log = Log::open(LogSettings::new(path)).unwrap();
+        let opened = begin.elapsed();
+        println!("opened in {opened:?}, {} replayed, {}", log.recovery().replayed, memory());
+        assert!(!log.recovery().rebuilt && opened.as_millis() < 1000);
+        let begin = std::time::Instant::now();
+        assert_eq!(log.find(&query("m123456")).unwrap().len(), 1);
+        println!("found in {:?}", begin.elapsed());
+        println!("{:?}", log.counters().unwrap());
+    }
+}

@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 
 use super::{ForgetfulDisk, Random};
 use crate::codec::{
-    Coverage, MAX_COVERED_SPAN, Message, StoredBody, Timestamp, decode_message, encode_message,
-    time_of,
+    Coverage, Digest, MAX_COVERED_SPAN, Message, StoredBody, Timestamp, decode_message,
+    encode_message, time_of,
 };
 use crate::commit::timestamp_frames;
 use crate::disk::Disk;
@@ -189,13 +189,16 @@ proptest! {
         let mut sequence = 100;
         for _ in 0..random.below(200) {
             sequence += 1 + random.below(20) / 19;
-            let key = random.chance(70).then(|| random.below(keys));
-            table.push(sequence, 64 + 8 * sequence, key);
+            let mut digest = [0; Digest::BYTES];
+            digest[8] = random.below(keys) as u8;
+            let digest = Digest::decode(&digest).filter(|_| random.chance(70));
+            table.push(sequence, 64 + 8 * sequence, 8, digest.as_ref());
         }
         let disk = ForgetfulDisk::default();
         table.write(&disk, Path::new("/"), &[5; 16]).unwrap();
         let file = TableFile::open(&disk, Path::new("/"), &[5; 16], 100).unwrap().unwrap();
         prop_assert!(TableFile::open(&disk, Path::new("/"), &[6; 16], 100).unwrap().is_none());
+        prop_assert_eq!(file.totals, table.totals);
         for key in 0..=keys {
             let (mut memory, mut written) = (Vec::new(), Vec::new());
             table.find(key, &mut memory);
