@@ -31,6 +31,7 @@ use time::OffsetDateTime;
 use tokio::sync::{Mutex, Notify, watch};
 
 pub use error::RefreshError;
+pub use store::read_folder;
 
 use crate::health::work::{Diagnosis, Ledger, Wake, after, pause, stopped};
 use crate::outgoing::{Outgoing, Timeouts};

@@ -1,27 +1,25 @@
 //! The configuration on disk, so that the last good one survives a restart.
 //!
-//! Each save is a folder of its own, in the layout of X-Road's configuration
-//! client, and the link `current` is moved to it at once: a crash leaves the old
-//! configuration or the new one, never a mixture, and a file never without the
-//! metadata that says when it expires.
+//! The folder has the layout of X-Road's configuration client. It is a link: each
+//! save is a folder of its own beside it, and the link is moved to it at once, so
+//! that a crash leaves the old configuration or the new one, never a mixture, and
+//! a file never without the metadata that says when it expires.
 //!
 //! ```text
-//! current -> generation-7
-//! generation-7/instance-identifier
-//! generation-7/<instance>/shared-params.xml
-//! generation-7/<instance>/shared-params.xml.metadata
+//! globalconf -> globalconf.generations/7
+//! globalconf/instance-identifier
+//! globalconf/<instance>/shared-params.xml
+//! globalconf/<instance>/shared-params.xml.metadata
 //! ```
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-const CURRENT: &str = "current";
-const CURRENT_NEW: &str = "current.new";
-const GENERATION: &str = "generation-";
 /// The longest file that is read back, in bytes.
 const MAX_FILE: u64 = 256 << 20;
 /// The most files that are read back.
@@ -42,45 +40,48 @@ pub(super) type Files = BTreeMap<String, Content>;
 /// The folder of the configuration.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
-    root: PathBuf,
+    folder: PathBuf,
 }
 
 impl Store {
-    pub(super) fn new(root: PathBuf) -> Self {
-        Self { root }
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self { folder }
     }
 
     /// All files of the current generation, with `/` in their paths; nothing when there is none yet.
     pub(super) fn read(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
-        // A save may take the folder away while it is read: then the new one is there.
-        self.read_current().or_else(|e| match e.kind() {
-            io::ErrorKind::NotFound => self.read_current(),
-            _ => Err(e),
-        })
+        let not_found = |e: &io::Error| e.kind() == io::ErrorKind::NotFound;
+        match self.read_current() {
+            // A save may take a generation away while it is read: then there is a newer one.
+            Err(e) if not_found(&e) && self.folder.exists() => self.read_current(),
+            Err(e) if not_found(&e) => Ok(Vec::new()),
+            other => other,
+        }
     }
 
     /// One file of the current generation; `None` when it cannot be read, whyever.
     pub(super) fn file(&self, path: &str) -> Option<Vec<u8>> {
-        read_file(&self.root.join(CURRENT).join(path)).ok()
+        read_file(&self.folder.join(path)).ok()
     }
 
     /// The names of an instance's files in the current generation.
-    pub(super) fn names(&self, folder: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.root.join(CURRENT).join(folder));
+    pub(super) fn names(&self, instance_folder: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.join(instance_folder));
         let names = entries.into_iter().flatten().flatten().take(MAX_FILES);
         names.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
     /// Makes these files, and no others, the current generation. Durable when it returns.
     pub(super) fn replace(&self, files: &Files) -> io::Result<()> {
-        fs::create_dir_all(&self.root)?;
-        let (number, old) = self.generations()?;
-        let folder = self.root.join(format!("{GENERATION}{}", number.saturating_add(1)));
-        fs::create_dir(&folder)?;
-        let written = self.write(&folder, files).and_then(|()| self.switch(&folder));
+        let generations = self.beside(".generations")?;
+        fs::create_dir_all(&generations)?;
+        let (highest, old) = numbered(&generations)?;
+        let new = generations.join(highest.saturating_add(1).to_string());
+        fs::create_dir(&new)?;
+        let written = self.write(&new, files).and_then(|()| self.switch(&generations, &new));
         if let Err(e) = written {
             // What was written half is of no use; that it cannot be removed either is no news.
-            drop(fs::remove_dir_all(&folder));
+            drop(fs::remove_dir_all(&new));
             return Err(e);
         }
         for old in old {
@@ -92,8 +93,8 @@ impl Store {
     }
 
     fn read_current(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
-        let Ok(target) = fs::read_link(self.root.join(CURRENT)) else { return Ok(Vec::new()) };
-        let generation = self.root.join(target);
+        // All from one generation, wherever the link leads meanwhile.
+        let generation = fs::canonicalize(&self.folder)?;
         let mut files = Vec::new();
         for entry in fs::read_dir(&generation)? {
             let entry = entry?;
@@ -117,23 +118,7 @@ impl Store {
         Ok(files)
     }
 
-    /// The highest number in use, and the folders that are there.
-    fn generations(&self) -> io::Result<(u64, Vec<PathBuf>)> {
-        let (mut highest, mut folders) = (0, Vec::new());
-        for entry in fs::read_dir(&self.root)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let number = name.to_str().and_then(|n| n.strip_prefix(GENERATION)?.parse().ok());
-            if let Some(number) = number {
-                highest = highest.max(number);
-                folders.push(entry.path());
-            }
-        }
-        Ok((highest, folders))
-    }
-
     fn write(&self, generation: &Path, files: &Files) -> io::Result<()> {
-        let current = self.root.join(CURRENT);
         let mut folders: Vec<PathBuf> = vec![generation.to_owned()];
         for (path, content) in files {
             let target = generation.join(path);
@@ -149,24 +134,59 @@ impl Store {
                     file.write_all(bytes)?;
                     file.sync_all()?;
                 }
-                Content::Same => fs::hard_link(fs::canonicalize(current.join(path))?, &target)?,
+                Content::Same => {
+                    fs::hard_link(fs::canonicalize(self.folder.join(path))?, &target)?;
+                }
             }
         }
         folders.iter().rev().try_for_each(|folder| sync(folder))
     }
 
-    fn switch(&self, generation: &Path) -> io::Result<()> {
-        let name = generation.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let new = self.root.join(CURRENT_NEW);
-        match fs::remove_file(&new) {
+    fn switch(&self, generations: &Path, new: &Path) -> io::Result<()> {
+        let target: PathBuf = generations.file_name().into_iter().chain(new.file_name()).collect();
+        let link = self.beside(".new")?;
+        match fs::remove_file(&link) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        std::os::unix::fs::symlink(name, &new)?;
-        sync(&self.root)?;
-        fs::rename(&new, self.root.join(CURRENT))?;
-        sync(&self.root)
+        std::os::unix::fs::symlink(target, &link)?;
+        if fs::symlink_metadata(&self.folder).is_ok_and(|m| m.is_dir()) {
+            // Somebody made the folder by hand, perhaps from another server's.
+            fs::rename(&self.folder, generations.join("0"))?;
+        }
+        fs::rename(&link, &self.folder)?;
+        sync(generations)?;
+        self.folder.parent().map_or(Ok(()), sync)
     }
+
+    fn beside(&self, suffix: &str) -> io::Result<PathBuf> {
+        let mut name = OsString::from(self.folder.file_name().ok_or(io::ErrorKind::InvalidInput)?);
+        name.push(suffix);
+        Ok(self.folder.with_file_name(name))
+    }
+}
+
+/// All files of the configuration that [`GlobalConfClient`](super::GlobalConfClient) keeps in this
+/// folder, of one moment: paths with `/`, and contents. Nothing when there is none yet. Blocks on
+/// the disk.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read_folder(folder: &Path) -> io::Result<Vec<(String, Vec<u8>)>> {
+    Store::new(folder.to_owned()).read()
+}
+
+/// The highest number in use, and the numbered folders.
+fn numbered(generations: &Path) -> io::Result<(u64, Vec<PathBuf>)> {
+    let (mut highest, mut folders) = (0, Vec::new());
+    for entry in fs::read_dir(generations)? {
+        let entry = entry?;
+        if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+            highest = highest.max(number);
+            folders.push(entry.path());
+        }
+    }
+    Ok((highest, folders))
 }
 
 fn sync(folder: &Path) -> io::Result<()> {
@@ -198,31 +218,49 @@ mod tests {
     #[test]
     fn a_generation_replaces_the_one_before() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::new(folder.path().join("globalconf"));
+        let conf = folder.path().join("globalconf");
+        let store = Store::new(conf.clone());
         assert_eq!(store.read().unwrap(), vec![]);
         store.replace(&files(&[("a", Some("1")), ("X/b", Some("2")), ("Y/c", Some("3"))])).unwrap();
         store.replace(&files(&[("a", Some("4")), ("X/b", None)])).unwrap();
-        let mut read = store.read().unwrap();
+        let mut read = read_folder(&conf).unwrap();
         read.sort();
         assert_eq!(read, vec![("X/b".to_owned(), b"2".to_vec()), ("a".to_owned(), b"4".to_vec())]);
         assert_eq!(store.names("X"), vec!["b".to_owned()]);
         assert_eq!(store.file("X/b"), Some(b"2".to_vec()));
         assert_eq!(store.file("Y/c"), None);
-        // One generation and the link to it.
-        assert_eq!(fs::read_dir(folder.path().join("globalconf")).unwrap().count(), 2);
+        // The layout is that of the folder itself, and old generations are gone.
+        assert_eq!(fs::read(conf.join("X/b")).unwrap(), b"2");
+        let generations = folder.path().join("globalconf.generations");
+        assert_eq!(fs::read_dir(generations).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]
     fn a_failed_save_leaves_the_current_one() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::new(folder.path().to_owned());
+        let store = Store::new(folder.path().join("conf"));
         store.replace(&files(&[("a", Some("1"))])).unwrap();
         assert!(store.replace(&files(&[("a", Some("2")), ("b", None)])).is_err());
         assert_eq!(store.read().unwrap(), vec![("a".to_owned(), b"1".to_vec())]);
         // What a crash left behind does not stop the next save.
-        fs::create_dir(folder.path().join("generation-9")).unwrap();
-        std::os::unix::fs::symlink("generation-9", folder.path().join(CURRENT_NEW)).unwrap();
+        fs::create_dir(folder.path().join("conf.generations/9")).unwrap();
+        std::os::unix::fs::symlink("conf.generations/9", folder.path().join("conf.new")).unwrap();
         store.replace(&files(&[("a", Some("3"))])).unwrap();
         assert_eq!(store.file("a"), Some(b"3".to_vec()));
+    }
+
+    #[test]
+    fn a_folder_made_by_hand_is_read_and_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let conf = folder.path().join("conf");
+        fs::create_dir_all(conf.join("X")).unwrap();
+        fs::write(conf.join("X/b"), "1").unwrap();
+        let store = Store::new(conf);
+        assert_eq!(store.read().unwrap(), vec![("X/b".to_owned(), b"1".to_vec())]);
+        store.replace(&files(&[("X/b", None), ("a", Some("2"))])).unwrap();
+        store.replace(&files(&[("X/b", None), ("a", None)])).unwrap();
+        assert_eq!(store.read().unwrap().len(), 2);
+        assert_eq!(fs::read_dir(folder.path().join("conf.generations")).unwrap().count(), 1);
     }
 }

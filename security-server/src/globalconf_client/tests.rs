@@ -418,11 +418,11 @@ async fn what_cannot_be_saved_is_used_all_the_same() {
     let registry = Registry::new("AA").await;
     registry.publish_all(&shared_parameters("AA"), Vec::new());
     let world = world(&registry.anchor(), AllowedFederations::None);
-    std::fs::write(world.folder.path().join("conf"), "in the way").unwrap();
+    std::fs::write(world.folder.path().join("conf.generations"), "in the way").unwrap();
     let error = world.client.refresh_once(now()).await.unwrap_err();
     assert!(matches!(error, RefreshError::Save(_)), "{error}");
     world.client.current().unwrap().valid_at(now()).unwrap();
-    std::fs::remove_file(world.folder.path().join("conf")).unwrap();
+    std::fs::remove_file(world.folder.path().join("conf.generations")).unwrap();
     world.client.refresh_once(now()).await.unwrap();
     assert!(client(world.folder.path(), AllowedFederations::None).current().is_some());
 }

@@ -2,26 +2,29 @@
 //! connects to a server first asks it for the responses of its certificates
 //! (X-Road 7.8 `CertHashBasedOcspResponder`; protocol reference 3.11).
 //!
-//! [`respond`] answers from the server's own [`OcspCache`]; [`PeerResponses`] asks
-//! others and remembers what was found good. The responses are signed, so the way
-//! they come needs no protection, and whoever uses them judges them.
+//! [`handle`] answers from the server's own [`OcspCache`]; [`PeerOcsp`] asks
+//! others. The responses are signed, so the way they come needs no protection,
+//! and whoever uses them judges them.
 
 mod multipart;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use causeway_message::{Fault, codes};
 use causeway_pki::Certificate;
 use causeway_pki::ocsp::{MAX_RESPONSE, OcspError, OcspPolicy, OcspResponse, judge_time};
 use causeway_transport::ContentType;
 use http::header::CONTENT_TYPE;
-use http::{Method, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
 use time::OffsetDateTime;
 use url::{Host, form_urlencoded};
 
+use crate::health::work::after;
 use crate::http::{Body, empty, full};
 use crate::ocsp_client::OcspCache;
 use crate::outgoing::{Outgoing, OutgoingError, Timeouts};
@@ -30,13 +33,19 @@ use crate::outgoing::{Outgoing, OutgoingError, Timeouts};
 const MAX_CERTIFICATES: usize = 32;
 /// The most responses that are remembered.
 const MAX_KNOWN: usize = 10_000;
-/// How long asking another server may take.
-const TIMEOUTS: Timeouts =
-    Timeouts { connect: Duration::from_secs(20), read: Duration::from_secs(30) };
+/// How long another server may take to answer.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a response is used before it is asked for anew.
+const YOUNG: Duration = Duration::from_secs(60);
 /// The media type of a response.
 const OCSP_RESPONSE: &str = "application/ocsp-response";
 
-/// Answers another server's request: `GET` with a SHA-1 digest in each `cert` parameter gives the
+/// Answers another server's request; see [`respond`].
+pub async fn handle(cache: Arc<OcspCache>, request: Request<Incoming>) -> Response<Body> {
+    respond(&cache, request.method(), request.uri().query())
+}
+
+/// The answer to another server's request: `GET` with a SHA-1 digest in each `cert` parameter gives the
 /// responses in that order, or status 500 when one is missing; `HEAD` is a sign of life. The digests
 /// in `cert_hash` parameters that newer servers add are not looked at, as in X-Road.
 pub fn respond(cache: &OcspCache, method: &Method, query: Option<&str>) -> Response<Body> {
@@ -141,51 +150,130 @@ pub enum ExchangeError {
 
 /// The OCSP responses of other servers' certificates.
 #[derive(Debug)]
-pub struct PeerResponses {
+pub struct PeerOcsp {
     outgoing: Outgoing,
-    known: Mutex<HashMap<[u8; 20], OcspResponse>>,
+    known: Mutex<HashMap<Sha1, Known>>,
+    /// One at a time asks for a certificate; the others wait for what it gets.
+    asking: Mutex<HashMap<Sha1, Weak<tokio::sync::Mutex<()>>>>,
 }
 
-impl Default for PeerResponses {
-    fn default() -> Self {
-        Self::new(TIMEOUTS)
-    }
+type Sha1 = [u8; 20];
+
+#[derive(Debug)]
+struct Known {
+    response: OcspResponse,
+    fetched: OffsetDateTime,
 }
 
-impl PeerResponses {
-    /// Nothing is known yet. [`PeerResponses::default`] has X-Road's time limits, 20 s and 30 s.
-    pub fn new(timeouts: Timeouts) -> Self {
-        Self { outgoing: Outgoing::plain(timeouts), known: Mutex::default() }
+impl PeerOcsp {
+    /// Nothing is known yet. Connecting to another server may take this long, each wait for its
+    /// answer 30 s.
+    pub fn new(connect_timeout: Duration) -> Self {
+        Self::with_timeouts(Timeouts { connect: connect_timeout, read: READ_TIMEOUT })
     }
 
-    /// The responses for these certificates, in their order, when each is known and still fresh.
-    pub fn known(
+    fn with_timeouts(timeouts: Timeouts) -> Self {
+        Self {
+            outgoing: Outgoing::plain(timeouts),
+            known: Mutex::default(),
+            asking: Mutex::default(),
+        }
+    }
+
+    /// The responses for these certificates, in their order: known ones that are fresh, or asked for
+    /// at the server at this host and port.
+    ///
+    /// They came over a way on which anybody can change them: the caller judges them. What was found
+    /// bad should be [forgotten](Self::forget); it is asked for anew within a minute in any case, so
+    /// that nobody can keep two servers apart by one forged answer.
+    ///
+    /// # Errors
+    /// `ssl_authentication_failed`, as the server cannot prove who it is.
+    pub async fn responses(
+        &self,
+        host: &str,
+        port: u16,
+        certificates: &[Certificate],
+        policy: &OcspPolicy,
+        now: OffsetDateTime,
+    ) -> Result<Vec<OcspResponse>, Fault> {
+        if let Some(responses) = self.known(certificates, policy, now, YOUNG) {
+            return Ok(responses);
+        }
+        let turn = self.turn(certificates);
+        let _turn = turn.lock().await;
+        if let Some(responses) = self.known(certificates, policy, now, YOUNG) {
+            return Ok(responses);
+        }
+        match self.fetch(host, port, certificates).await {
+            Ok(responses) => {
+                self.remember(certificates, &responses, now);
+                Ok(responses)
+            }
+            Err(error) => self.known(certificates, policy, now, Duration::MAX).ok_or_else(|| {
+                let text = format!("The peer's OCSP responses could not be fetched: {error}");
+                Fault::new(codes::SSL_AUTHENTICATION_FAILED, text)
+            }),
+        }
+    }
+
+    /// Forgets the responses for these certificates, because they turned out bad.
+    pub fn forget(&self, certificates: &[Certificate]) {
+        let mut known = lock(&self.known);
+        for certificate in certificates {
+            known.remove(&certificate.sha1());
+        }
+    }
+
+    /// The responses for these certificates, when each is known, fresh, and not longer here than
+    /// `age`.
+    fn known(
         &self,
         certificates: &[Certificate],
         policy: &OcspPolicy,
         now: OffsetDateTime,
+        age: Duration,
     ) -> Option<Vec<OcspResponse>> {
-        let known = self.lock();
+        let known = lock(&self.known);
         let fresh = |certificate: &Certificate| {
-            let response = known.get(&certificate.sha1())?;
-            judge_time(response, policy, now).is_ok().then(|| response.clone())
+            let Known { response, fetched } = known.get(&certificate.sha1())?;
+            let counts = judge_time(response, policy, now).is_ok() && now < after(*fetched, age);
+            counts.then(|| response.clone())
         };
         certificates.iter().map(fresh).collect()
     }
 
-    /// Remembers a response that was judged good. What was not judged must not be remembered: it
-    /// came over a way on which anybody can change it, and would then be used until it is stale.
-    pub fn remember(&self, certificate: &Certificate, response: OcspResponse) {
-        let mut known = self.lock();
-        if known.len() >= MAX_KNOWN && !known.contains_key(&certificate.sha1()) {
-            let oldest = known.iter().min_by_key(|(_, r)| r.this_update()).map(|(sha1, _)| *sha1);
-            oldest.and_then(|sha1| known.remove(&sha1));
+    fn remember(
+        &self,
+        certificates: &[Certificate],
+        responses: &[OcspResponse],
+        now: OffsetDateTime,
+    ) {
+        let mut known = lock(&self.known);
+        for (certificate, response) in certificates.iter().zip(responses) {
+            if known.len() >= MAX_KNOWN && !known.contains_key(&certificate.sha1()) {
+                let oldest = known.iter().min_by_key(|(_, k)| k.fetched).map(|(sha1, _)| *sha1);
+                oldest.and_then(|sha1| known.remove(&sha1));
+            }
+            let response = response.clone();
+            known.insert(certificate.sha1(), Known { response, fetched: now });
         }
-        known.insert(certificate.sha1(), response);
+    }
+
+    fn turn(&self, certificates: &[Certificate]) -> Arc<tokio::sync::Mutex<()>> {
+        let leaf = certificates.first().map(Certificate::sha1).unwrap_or_default();
+        let mut asking = lock(&self.asking);
+        if let Some(turn) = asking.get(&leaf).and_then(Weak::upgrade) {
+            return turn;
+        }
+        asking.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        asking.insert(leaf, Arc::downgrade(&turn));
+        turn
     }
 
     /// Asks the server at this host and port for the responses of these certificates, in their
-    /// order. The caller judges them, then [remembers](Self::remember) those that are good.
+    /// order, whatever is known already.
     ///
     /// # Errors
     /// See [`ExchangeError`].
@@ -226,10 +314,10 @@ impl PeerResponses {
             .collect::<Result<_, _>>()
             .map_err(|source| ExchangeError::Response { url, source })
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 20], OcspResponse>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The address to ask: SHA-1 digests for servers up to 7.3, then SHA-256 digests.

@@ -58,7 +58,7 @@ async fn serve(cache: &Arc<OcspCache>) -> FakeServer {
 async fn responses_come_in_the_order_asked_for() {
     let world = world();
     let server = serve(&world.cache).await;
-    let peers = PeerResponses::new(IMPATIENT);
+    let peers = PeerOcsp::with_timeouts(IMPATIENT);
     let reversed: Vec<_> = world.certificates.iter().rev().cloned().collect();
     let responses = peers.fetch("127.0.0.1", server.address.port(), &reversed).await.unwrap();
     for (certificate, response) in reversed.iter().zip(&responses) {
@@ -110,7 +110,7 @@ async fn bad_answers_are_errors() {
     let fetch = async |reply: fn(&[u8]) -> Vec<u8>, content_type: &'static str| {
         let der = der.clone();
         let server = FakeServer::start(move |_| Reply::Http(200, content_type, reply(&der))).await;
-        let peers = PeerResponses::new(IMPATIENT);
+        let peers = PeerOcsp::with_timeouts(IMPATIENT);
         peers.fetch("127.0.0.1", server.address.port(), &world.certificates[..1]).await
     };
     let one = |der: &[u8]| multipart::write(&[der], OCSP_RESPONSE, "B");
@@ -131,7 +131,7 @@ async fn bad_answers_are_errors() {
     let error = fetch(|_| vec![0; 2 << 20], ok).await.unwrap_err();
     assert!(matches!(error, ExchangeError::Outgoing(OutgoingError::TooLong { .. })), "{error}");
 
-    let peers = PeerResponses::new(IMPATIENT);
+    let peers = PeerOcsp::with_timeouts(IMPATIENT);
     let port = nobody().await.port();
     let error = peers.fetch("127.0.0.1", port, &world.certificates).await.unwrap_err();
     assert!(matches!(error, ExchangeError::Outgoing(OutgoingError::Connect { .. })), "{error}");
@@ -151,16 +151,33 @@ fn addresses_of_all_kinds_are_taken() {
     }
 }
 
-#[test]
-fn what_is_remembered_is_used_while_fresh() {
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_is_not_asked_for_again() {
     let world = world();
-    let peers = PeerResponses::default();
+    let server = serve(&world.cache).await;
+    let peers = PeerOcsp::with_timeouts(IMPATIENT);
     let (policy, now) = (OcspPolicy::default(), OffsetDateTime::now_utc());
-    assert!(peers.known(&world.certificates, &policy, now).is_none());
-    for certificate in &world.certificates {
-        peers.remember(certificate, world.cache.get(certificate).unwrap());
-    }
-    assert_eq!(peers.known(&world.certificates, &policy, now).unwrap().len(), 2);
-    let later = now + time::Duration::hours(2);
-    assert!(peers.known(&world.certificates, &policy, later).is_none());
+    let responses = async |now| {
+        peers.responses("127.0.0.1", server.address.port(), &world.certificates, &policy, now).await
+    };
+    // However many ask at once, one of them goes.
+    let (a, b, c) = tokio::join!(responses(now), responses(now), responses(now));
+    assert!(a.is_ok() && b.is_ok() && c.is_ok());
+    assert_eq!(server.count(), 1);
+    responses(now + time::Duration::seconds(59)).await.unwrap();
+    assert_eq!(server.count(), 1);
+    peers.forget(&world.certificates[..1]);
+    responses(now).await.unwrap();
+    assert_eq!(server.count(), 2);
+    responses(now + time::Duration::seconds(61)).await.unwrap();
+    assert_eq!(server.count(), 3);
+
+    // A server that does not answer any more is known until its responses are stale.
+    drop(server);
+    let port = nobody().await.port();
+    let responses =
+        async |now| peers.responses("127.0.0.1", port, &world.certificates, &policy, now).await;
+    assert_eq!(responses(now + time::Duration::minutes(30)).await.unwrap().len(), 2);
+    let fault = responses(now + time::Duration::hours(2)).await.unwrap_err();
+    assert_eq!(fault.code(), "ssl_authentication_failed");
 }

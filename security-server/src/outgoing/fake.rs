@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use causeway_pki::{Certificate, DigestAlgorithm, PkiError, SignatureAlgorithm, SigningKey};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
 };
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -146,6 +145,7 @@ async fn receive(stream: &mut TcpStream) -> Option<Asked> {
 pub(crate) struct TestKey {
     pair: KeyPair,
     signing: EcdsaKeyPair,
+    spki: Vec<u8>,
 }
 
 impl TestKey {
@@ -155,14 +155,14 @@ impl TestKey {
         let pkcs8 = pair.serialize_der();
         let signing =
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &random).unwrap();
-        Self { pair, signing }
+        let spki = rcgen::PublicKeyData::subject_public_key_info(&pair);
+        Self { pair, signing, spki }
     }
 }
 
 impl SigningKey for TestKey {
     fn certificate_public_key(&self) -> &[u8] {
-        // rcgen gives it by value; the tests can afford to keep it.
-        Box::leak(rcgen::PublicKeyData::subject_public_key_info(&self.pair).into_boxed_slice())
+        &self.spki
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {
@@ -215,13 +215,6 @@ impl TestCa {
     pub(crate) fn issue(&self, name: &str, key: &TestKey) -> Certificate {
         let mut params = params(name);
         params.key_usages = vec![KeyUsagePurpose::ContentCommitment];
-        self.sign(params, key)
-    }
-
-    /// A timestamping authority's certificate.
-    pub(crate) fn issue_tsa(&self, name: &str, key: &TestKey) -> Certificate {
-        let mut params = params(name);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::TimeStamping];
         self.sign(params, key)
     }
 
