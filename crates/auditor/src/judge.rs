@@ -49,10 +49,14 @@ pub fn refuse(error: &AsicError) -> Report {
 }
 
 fn structure_failure(error: &AsicError) -> Failure {
-    let rule = error.is_stricter_than_xroad().then(|| {
-        "an archive must read the same in every reader, and stay within bounds".to_owned()
-    });
-    failure(error.code(), error.to_string(), rule)
+    let rule = match error {
+        AsicError::InvalidSignatureXml(text) => rules::stricter_by_text(text),
+        _ if error.is_stricter_than_xroad() => {
+            Some("an archive must read the same in every reader, and stay within bounds")
+        }
+        _ => None,
+    };
+    failure(error.code(), error.to_string(), rule.map(str::to_owned))
 }
 
 fn failure(code: &str, message: String, stricter_rule: Option<String>) -> Failure {
@@ -271,9 +275,7 @@ impl Judge<'_> {
                     )
                     .is_ok_and(|v| !covers_attachments_directly(document, &v.coverage))
                 {
-                    failed.stricter_rule = Some(
-                        "an attachment in the container must be the one that was signed".into(),
-                    );
+                    failed.stricter_rule = Some(rules::ATTACHMENT.into());
                 }
                 self.check(failed_check(&error), Err(failed))
             }
@@ -366,10 +368,7 @@ impl Judge<'_> {
             self.uncovered(name, "a list of files, which nobody signs");
         }
         for extra in &container.extra {
-            self.uncovered(
-                &extra.name,
-                "not part of the format; nothing that is signed refers to it",
-            );
+            self.uncovered(&extra.name, "not part of the format, so it was not looked at");
         }
     }
 

@@ -41,7 +41,11 @@ pub struct Report {
     pub checks: Vec<Check>,
     /// The files whose content is as it was signed.
     pub covered: Vec<String>,
-    /// Whether everything that was signed is in the container.
+    /// Whether everything that the signature or its hash chain names is in the container.
+    ///
+    /// A hash chain shows of other files in its batch no more than digests, and the names in it are
+    /// not signed: that a message once had an attachment cannot be proved by a chain from which
+    /// somebody took its name.
     pub complete: bool,
     /// What no signature vouches for.
     pub not_covered: Vec<NotCovered>,

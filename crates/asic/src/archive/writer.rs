@@ -276,7 +276,8 @@ fn dos_time(time: OffsetDateTime) -> (u16, u16) {
         return (127 << 9 | 12 << 5 | 31, 23 << 11 | 59 << 5 | 29);
     }
     let date = years << 9 | u16::from(u8::from(time.month())) << 5 | u16::from(time.day());
-    let clock =
-        u16::from(time.hour()) << 11 | u16::from(time.minute()) << 5 | u16::from(time.second()) / 2;
+    let clock = (u16::from(time.hour()) << 11)
+        | (u16::from(time.minute()) << 5)
+        | (u16::from(time.second()) / 2);
     (date, clock)
 }
