@@ -55,17 +55,20 @@ impl SignatureAlgorithm {
 
     /// The XML Signature identifier (RFC 9231).
     pub fn uri(self) -> &'static str {
-        use DigestAlgorithm::{Sha1, Sha256, Sha384, Sha512};
+        use DigestAlgorithm::{Sha1, Sha224, Sha256, Sha384, Sha512};
         match self {
             Self::RsaPkcs1(Sha1) => "http://www.w3.org/2000/09/xmldsig#rsa-sha1",
+            Self::RsaPkcs1(Sha224) => "http://www.w3.org/2001/04/xmldsig-more#rsa-sha224",
             Self::RsaPkcs1(Sha256) => "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",
             Self::RsaPkcs1(Sha384) => "http://www.w3.org/2001/04/xmldsig-more#rsa-sha384",
             Self::RsaPkcs1(Sha512) => "http://www.w3.org/2001/04/xmldsig-more#rsa-sha512",
             Self::RsaPss(Sha1) => "http://www.w3.org/2007/05/xmldsig-more#sha1-rsa-MGF1",
+            Self::RsaPss(Sha224) => "http://www.w3.org/2007/05/xmldsig-more#sha224-rsa-MGF1",
             Self::RsaPss(Sha256) => "http://www.w3.org/2007/05/xmldsig-more#sha256-rsa-MGF1",
             Self::RsaPss(Sha384) => "http://www.w3.org/2007/05/xmldsig-more#sha384-rsa-MGF1",
             Self::RsaPss(Sha512) => "http://www.w3.org/2007/05/xmldsig-more#sha512-rsa-MGF1",
             Self::Ecdsa(Sha1) => "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha1",
+            Self::Ecdsa(Sha224) => "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha224",
             Self::Ecdsa(Sha256) => "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256",
             Self::Ecdsa(Sha384) => "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384",
             Self::Ecdsa(Sha512) => "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha512",
@@ -79,17 +82,20 @@ impl SignatureAlgorithm {
 
     /// The name that Java gives it, e.g. `SHA512withRSA`; the protocol uses it in some headers.
     pub fn jca_name(self) -> &'static str {
-        use DigestAlgorithm::{Sha1, Sha256, Sha384, Sha512};
+        use DigestAlgorithm::{Sha1, Sha224, Sha256, Sha384, Sha512};
         match self {
             Self::RsaPkcs1(Sha1) => "SHA1withRSA",
+            Self::RsaPkcs1(Sha224) => "SHA224withRSA",
             Self::RsaPkcs1(Sha256) => "SHA256withRSA",
             Self::RsaPkcs1(Sha384) => "SHA384withRSA",
             Self::RsaPkcs1(Sha512) => "SHA512withRSA",
             Self::RsaPss(Sha1) => "SHA1withRSAandMGF1",
+            Self::RsaPss(Sha224) => "SHA224withRSAandMGF1",
             Self::RsaPss(Sha256) => "SHA256withRSAandMGF1",
             Self::RsaPss(Sha384) => "SHA384withRSAandMGF1",
             Self::RsaPss(Sha512) => "SHA512withRSAandMGF1",
             Self::Ecdsa(Sha1) => "SHA1withECDSA",
+            Self::Ecdsa(Sha224) => "SHA224withECDSA",
             Self::Ecdsa(Sha256) => "SHA256withECDSA",
             Self::Ecdsa(Sha384) => "SHA384withECDSA",
             Self::Ecdsa(Sha512) => "SHA512withECDSA",
@@ -102,14 +108,16 @@ impl SignatureAlgorithm {
     }
 
     fn oid(self) -> ObjectIdentifier {
-        use DigestAlgorithm::{Sha1, Sha256, Sha384, Sha512};
+        use DigestAlgorithm::{Sha1, Sha224, Sha256, Sha384, Sha512};
         ObjectIdentifier::new_unwrap(match self {
             Self::RsaPkcs1(Sha1) => "1.2.840.113549.1.1.5",
+            Self::RsaPkcs1(Sha224) => "1.2.840.113549.1.1.14",
             Self::RsaPkcs1(Sha256) => "1.2.840.113549.1.1.11",
             Self::RsaPkcs1(Sha384) => "1.2.840.113549.1.1.12",
             Self::RsaPkcs1(Sha512) => "1.2.840.113549.1.1.13",
             Self::RsaPss(_) => return RSA_PSS,
             Self::Ecdsa(Sha1) => "1.2.840.10045.4.1",
+            Self::Ecdsa(Sha224) => "1.2.840.10045.4.3.1",
             Self::Ecdsa(Sha256) => "1.2.840.10045.4.3.2",
             Self::Ecdsa(Sha384) => "1.2.840.10045.4.3.3",
             Self::Ecdsa(Sha512) => "1.2.840.10045.4.3.4",

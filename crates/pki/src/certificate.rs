@@ -2,7 +2,7 @@ mod extensions;
 mod spans;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use time::OffsetDateTime;
 use x509_parser::prelude::FromDer as _;
@@ -34,6 +34,9 @@ struct Inner {
     sha256: [u8; 32],
     key_kind: KeyKind,
     extensions: Extensions,
+    canonical_subject: OnceLock<String>,
+    canonical_issuer: OnceLock<String>,
+    key_sha1: OnceLock<Vec<u8>>,
 }
 
 /// An X.509 certificate (RFC 5280), parsed once and cheap to clone.
@@ -84,6 +87,9 @@ impl Certificate {
             sha256,
             key_kind,
             extensions,
+            canonical_subject: OnceLock::new(),
+            canonical_issuer: OnceLock::new(),
+            key_sha1: OnceLock::new(),
             der,
         })))
     }
@@ -190,6 +196,28 @@ impl Certificate {
         name::rfc2253(self.issuer_der())
     }
 
+    /// The subject in the form of [`name::canonical`], computed once.
+    pub fn canonical_subject(&self) -> &str {
+        self.0.canonical_subject.get_or_init(|| name::canonical(self.subject_der()))
+    }
+
+    /// The issuer in the form of [`name::canonical`], computed once.
+    pub fn canonical_issuer(&self) -> &str {
+        self.0.canonical_issuer.get_or_init(|| name::canonical(self.issuer_der()))
+    }
+
+    /// Whether the certificate names `issuer`'s subject as its issuer; no signature is looked at.
+    pub fn names_as_issuer(&self, issuer: &Certificate) -> bool {
+        self.issuer_der() == issuer.subject_der()
+            || self.canonical_issuer() == issuer.canonical_subject()
+    }
+
+    /// SHA-1 of the subject's public key bits, computed once: OCSP's and CMS's way to name a key.
+    pub fn key_sha1(&self) -> &[u8] {
+        let compute = || DigestAlgorithm::Sha1.digest(self.subject_public_key_bits());
+        self.0.key_sha1.get_or_init(compute)
+    }
+
     /// Content octets of the serial number: big-endian two's complement.
     pub fn serial_bytes(&self) -> &[u8] {
         self.slice(&self.0.serial)
@@ -261,7 +289,7 @@ impl Certificate {
 
     /// Whether issuer and subject are the same name (the signature is not looked at).
     pub fn is_self_signed(&self) -> bool {
-        name::same(self.issuer_der(), self.subject_der())
+        self.names_as_issuer(self)
     }
 
     /// OCSP responders' URLs from the authority information access extension, in its order.
@@ -333,7 +361,7 @@ impl Certificate {
     /// Whether `issuer` issued this certificate: the names match and the signature verifies
     /// (SHA-1 and short RSA keys of authorities included). Validity and constraints are not looked at.
     pub fn is_issued_by(&self, issuer: &Certificate) -> bool {
-        name::same(self.issuer_der(), issuer.subject_der()) && self.verify_signature(issuer).is_ok()
+        self.names_as_issuer(issuer) && self.verify_signature(issuer).is_ok()
     }
 
     /// Verifies the certificate's signature with the issuer's key.

@@ -6,7 +6,7 @@
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use crate::{Certificate, KeyUsage, PkiError, name};
+use crate::{Certificate, KeyUsage, PkiError};
 
 /// Longest path, anchor not counted.
 const MAX_PATH: usize = 8;
@@ -154,7 +154,7 @@ impl Search<'_> {
         for candidate in self.extra {
             if path.contains(candidate)
                 || candidate == self.anchor
-                || !name::same(last.issuer_der(), candidate.subject_der())
+                || !last.names_as_issuer(candidate)
             {
                 continue;
             }
@@ -176,7 +176,7 @@ impl Search<'_> {
     }
 
     fn issued(&mut self, cert: &Certificate, issuer: &Certificate) -> Result<bool, ChainError> {
-        if !name::same(cert.issuer_der(), issuer.subject_der()) {
+        if !cert.names_as_issuer(issuer) {
             return Ok(false);
         }
         self.verifications += 1;

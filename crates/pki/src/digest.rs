@@ -1,14 +1,15 @@
 use der::asn1::ObjectIdentifier;
+use sha2::Digest as _;
 
 use crate::{PkiError, asn1};
 
 /// A digest algorithm of the protocol.
-///
-/// SHA-224 is known to X-Road by name but is not offered here: nothing in the field signs with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DigestAlgorithm {
     /// SHA-1: for identifiers (OCSP certificate ids, key ids), never for new signatures.
     Sha1,
+    /// SHA-224: what an anchor's fingerprint is shown in; nothing is signed with it here.
+    Sha224,
     /// SHA-256.
     Sha256,
     /// SHA-384.
@@ -19,12 +20,13 @@ pub enum DigestAlgorithm {
 
 impl DigestAlgorithm {
     /// All of them, weakest first.
-    pub const ALL: [Self; 4] = [Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512];
+    pub const ALL: [Self; 5] = [Self::Sha1, Self::Sha224, Self::Sha256, Self::Sha384, Self::Sha512];
 
     /// The XML Signature identifier, e.g. `http://www.w3.org/2001/04/xmlenc#sha512`.
     pub fn uri(self) -> &'static str {
         match self {
             Self::Sha1 => "http://www.w3.org/2000/09/xmldsig#sha1",
+            Self::Sha224 => "http://www.w3.org/2001/04/xmldsig-more#sha224",
             Self::Sha256 => "http://www.w3.org/2001/04/xmlenc#sha256",
             Self::Sha384 => "http://www.w3.org/2001/04/xmldsig-more#sha384",
             Self::Sha512 => "http://www.w3.org/2001/04/xmlenc#sha512",
@@ -40,6 +42,7 @@ impl DigestAlgorithm {
     pub fn name(self) -> &'static str {
         match self {
             Self::Sha1 => "SHA-1",
+            Self::Sha224 => "SHA-224",
             Self::Sha256 => "SHA-256",
             Self::Sha384 => "SHA-384",
             Self::Sha512 => "SHA-512",
@@ -55,6 +58,7 @@ impl DigestAlgorithm {
     pub fn oid(self) -> ObjectIdentifier {
         match self {
             Self::Sha1 => ObjectIdentifier::new_unwrap("1.3.14.3.2.26"),
+            Self::Sha224 => ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.4"),
             Self::Sha256 => ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1"),
             Self::Sha384 => ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2"),
             Self::Sha512 => ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3"),
@@ -70,6 +74,7 @@ impl DigestAlgorithm {
     pub fn output_len(self) -> usize {
         match self {
             Self::Sha1 => 20,
+            Self::Sha224 => 28,
             Self::Sha256 => 32,
             Self::Sha384 => 48,
             Self::Sha512 => 64,
@@ -78,15 +83,20 @@ impl DigestAlgorithm {
 
     /// The digest of `bytes`.
     pub fn digest(self, bytes: &[u8]) -> Vec<u8> {
-        ring::digest::digest(self.ring(), bytes).as_ref().to_vec()
+        match self.ring() {
+            Some(algorithm) => ring::digest::digest(algorithm, bytes).as_ref().to_vec(),
+            None => sha2::Sha224::digest(bytes).to_vec(),
+        }
     }
 
-    fn ring(self) -> &'static ring::digest::Algorithm {
+    /// *ring*'s algorithm; it has no SHA-224.
+    fn ring(self) -> Option<&'static ring::digest::Algorithm> {
         match self {
-            Self::Sha1 => &ring::digest::SHA1_FOR_LEGACY_USE_ONLY,
-            Self::Sha256 => &ring::digest::SHA256,
-            Self::Sha384 => &ring::digest::SHA384,
-            Self::Sha512 => &ring::digest::SHA512,
+            Self::Sha1 => Some(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY),
+            Self::Sha224 => None,
+            Self::Sha256 => Some(&ring::digest::SHA256),
+            Self::Sha384 => Some(&ring::digest::SHA384),
+            Self::Sha512 => Some(&ring::digest::SHA512),
         }
     }
 
@@ -122,13 +132,23 @@ impl std::fmt::Display for DigestAlgorithm {
 #[derive(Clone)]
 pub struct Digester {
     algorithm: DigestAlgorithm,
-    context: ring::digest::Context,
+    context: Context,
+}
+
+#[derive(Clone)]
+enum Context {
+    Ring(ring::digest::Context),
+    Sha224(sha2::Sha224),
 }
 
 impl Digester {
     /// Starts a digest.
     pub fn new(algorithm: DigestAlgorithm) -> Self {
-        Self { algorithm, context: ring::digest::Context::new(algorithm.ring()) }
+        let context = match algorithm.ring() {
+            Some(ring) => Context::Ring(ring::digest::Context::new(ring)),
+            None => Context::Sha224(sha2::Sha224::new()),
+        };
+        Self { algorithm, context }
     }
 
     /// The algorithm in use.
@@ -138,12 +158,18 @@ impl Digester {
 
     /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.context.update(bytes);
+        match &mut self.context {
+            Context::Ring(context) => context.update(bytes),
+            Context::Sha224(context) => context.update(bytes),
+        }
     }
 
     /// The digest of all bytes added.
     pub fn finish(self) -> Vec<u8> {
-        self.context.finish().as_ref().to_vec()
+        match self.context {
+            Context::Ring(context) => context.finish().as_ref().to_vec(),
+            Context::Sha224(context) => context.finalize().to_vec(),
+        }
     }
 }
 
@@ -177,10 +203,14 @@ mod tests {
     }
 
     #[test]
-    fn sha256_of_abc() {
+    fn digests_of_abc() {
         assert_eq!(
             hex::encode(DigestAlgorithm::Sha256.digest(b"abc")),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert_eq!(
+            hex::encode(DigestAlgorithm::Sha224.digest(b"abc")),
+            "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7"
         );
     }
 }

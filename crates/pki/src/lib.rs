@@ -4,7 +4,8 @@
 //!
 //! Everything here is a pure function of bytes and a given time: no sockets, no files, no clock. Bytes
 //! come in from peers and authorities and are taken to be hostile; sizes and counts are bounded before
-//! anything is allocated, and nothing recurses over input. Signatures are verified with *ring* alone.
+//! anything is allocated, and nothing recurses over input. Signatures are verified with *ring*, save for
+//! ECDSA with SHA-512, which it lacks.
 //! X.509 certificates are read with *x509-parser*, which tolerates what members' PKIs really issue.
 //!
 //! Where the judgement of X-Road 7.8 matters for interoperation (which OCSP response counts, who may

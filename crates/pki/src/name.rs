@@ -171,29 +171,30 @@ fn escape(value: &str) -> String {
 /// A form of the name in which two names that PKIX holds equal are equal: letter case and runs of
 /// white space do not count, nor does the string type. Fit as a key of look-up tables.
 pub fn canonical(der: &[u8]) -> String {
+    canonical_parts(der).join(",")
+}
+
+fn canonical_parts(der: &[u8]) -> Vec<String> {
     let Ok(rdns) = parse(der) else {
-        return format!("#{}", hex::encode(der));
+        return vec![format!("#{}", hex::encode(der))];
     };
-    let mut out = String::new();
-    for rdn in &rdns {
-        let mut attributes: Vec<String> = rdn
-            .iter()
-            .map(|attribute| {
-                let value = match attribute.text() {
-                    Some(text) => {
-                        let words: Vec<&str> = text.split_whitespace().collect();
-                        escape(&words.join(" ").to_lowercase())
-                    }
-                    None => format!("#{}", hex::encode(attribute.raw)),
-                };
-                format!("{}={value}", attribute.oid)
-            })
-            .collect();
+    let part = |rdn: &Vec<Attribute<'_>>| {
+        let mut attributes: Vec<String> = rdn.iter().map(canonical_attribute).collect();
         attributes.sort();
-        out.push_str(&attributes.join("+"));
-        out.push(',');
-    }
-    out
+        attributes.join("+")
+    };
+    rdns.iter().map(part).collect()
+}
+
+fn canonical_attribute(attribute: &Attribute<'_>) -> String {
+    let value = match attribute.text() {
+        Some(text) => {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            escape(&words.join(" ").to_lowercase())
+        }
+        None => format!("#{}", hex::encode(attribute.raw)),
+    };
+    format!("{}={value}", attribute.oid)
 }
 
 /// Whether two DER names are the same name.
@@ -205,10 +206,11 @@ pub fn same(a: &[u8], b: &[u8]) -> bool {
 /// written in Java name themselves so (X-Road's own test responder among them), and the library that
 /// X-Road judges with takes the two for equal.
 pub fn same_or_reversed(a: &[u8], b: &[u8]) -> bool {
-    let parts = |der| -> Vec<String> {
-        canonical(der).split(',').filter(|p| !p.is_empty()).map(str::to_owned).collect()
-    };
-    same(a, b) || parts(a).iter().eq(parts(b).iter().rev())
+    if a == b {
+        return true;
+    }
+    let (a, b) = (canonical_parts(a), canonical_parts(b));
+    a == b || a.iter().eq(b.iter().rev())
 }
 
 /// The value of the attribute `oid` (dotted). Where a type occurs more than once the last RDN of the
@@ -287,6 +289,16 @@ mod tests {
         let c = encode(&[("C", "EE"), ("O", "big corp"), ("CN", "y")]).unwrap();
         assert!(same(&a, &b));
         assert!(!same(&a, &c));
+    }
+
+    #[test]
+    fn reversed_names_with_commas() {
+        let a = encode(&[("C", "EE"), ("O", "Big, Corp"), ("CN", "x")]).unwrap();
+        let b = encode(&[("CN", "X"), ("O", "Big, Corp"), ("C", "EE")]).unwrap();
+        assert!(same_or_reversed(&a, &b));
+        assert!(!same(&a, &b));
+        let c = encode(&[("CN", "X"), ("O", "Corp, Big"), ("C", "EE")]).unwrap();
+        assert!(!same_or_reversed(&a, &c));
     }
 
     #[test]

@@ -96,8 +96,9 @@ impl TimestampingAuthority {
             }
             Err(error) => return refusal(FailureInfo::BadDataFormat, &error.to_string()),
         };
-        if request.algorithm() == DigestAlgorithm::Sha1 {
-            return refusal(FailureInfo::BadAlgorithm, "SHA-1 imprints are not stamped");
+        if matches!(request.algorithm(), DigestAlgorithm::Sha1 | DigestAlgorithm::Sha224) {
+            let text = format!("{} imprints are not stamped", request.algorithm());
+            return refusal(FailureInfo::BadAlgorithm, &text);
         }
         if request.policy().is_some_and(|policy| policy != self.policy) {
             return refusal(FailureInfo::UnacceptedPolicy, "policy is not offered");

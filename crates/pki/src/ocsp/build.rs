@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 use super::request::NONCE;
 use super::{CertId, CertStatus};
 use crate::asn1::{self, tag};
-use crate::{Certificate, DigestAlgorithm, PkiError, SigningKey};
+use crate::{Certificate, PkiError, SigningKey};
 
 const BASIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1");
 
@@ -94,8 +94,8 @@ impl ResponseBuilder {
                 asn1::element(tag::context_constructed(1), &[responder.subject_der()])
             }
             ResponderIdForm::Key => {
-                let hash = DigestAlgorithm::Sha1.digest(responder.subject_public_key_bits());
-                asn1::element(tag::context_constructed(2), &[asn1::octets(&hash)])
+                let hash = asn1::octets(responder.key_sha1());
+                asn1::element(tag::context_constructed(2), &[hash])
             }
         };
         let mut data = vec![

@@ -3,7 +3,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::{CertStatus, OcspError, OcspResponse, ResponderId};
-use crate::{Certificate, DigestAlgorithm, EcdsaForm, name};
+use crate::{Certificate, EcdsaForm, name};
 
 /// How far thisUpdate may lie in the future: what clocks of honest peers differ by.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
@@ -111,9 +111,7 @@ pub fn verify_signature(
 fn fits(id: &ResponderId, candidate: &Certificate) -> bool {
     match id {
         ResponderId::ByName(der) => name::same_or_reversed(der, candidate.subject_der()),
-        ResponderId::ByKey(hash) => {
-            DigestAlgorithm::Sha1.digest(candidate.subject_public_key_bits()) == *hash
-        }
+        ResponderId::ByKey(hash) => candidate.key_sha1() == hash,
     }
 }
 

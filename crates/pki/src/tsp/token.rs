@@ -38,7 +38,7 @@ impl SignerId {
             }
             Self::SubjectKeyId(id) => match certificate.subject_key_id() {
                 Some(own) => own == id,
-                None => DigestAlgorithm::Sha1.digest(certificate.subject_public_key_bits()) == *id,
+                None => certificate.key_sha1() == id,
             },
         }
     }
