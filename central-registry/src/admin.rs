@@ -1,0 +1,214 @@
+//! How the command line speaks to a running registry: HTTP with JSON over a Unix socket in the storage
+//! folder, which only the registry's own user may open.
+//!
+//! `POST /edit` takes an [`Edit`], `POST /publish` nothing, `GET /listing` gives a [`Listing`],
+//! `GET /anchor/internal` and `/anchor/external` an anchor file, `POST /signing-keys/…` work on the
+//! keys. A refusal is an [`AdminRefusal`]. Anchors are given here and by the command line alone: they
+//! are where trust begins, so they must not be fetched over an unprotected network.
+
+mod client;
+
+use std::convert::Infallible;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use tokio::net::UnixListener;
+use tracing::{debug, warn};
+
+use crate::config::Config;
+use crate::edit::{Edit, EditError};
+use crate::listing::Listing;
+use crate::records::ConfigurationKind;
+use crate::registry::{Registry, RegistryError};
+
+pub use client::{AdminClient, AdminError};
+
+/// The longest body of a request, in bytes: a certification service with some dozens of certificates.
+const MAX_BODY: usize = 4 << 20;
+/// How long a connection may last.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What a running registry answers to a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdminAnswer {
+    /// The change is published already.
+    pub published: bool,
+    /// Why it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What to do for it to be published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// The identifier of what was made, where the registry chose it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+/// What a running registry answers when it refuses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdminRefusal {
+    /// What is wrong.
+    pub error: String,
+    /// What to do next.
+    pub next: String,
+}
+
+/// Makes the socket, in the place of one that a crash left behind.
+pub(crate) fn bind(config: &Config) -> Result<UnixListener, RegistryError> {
+    let path = config.admin_socket();
+    let failed = |e: std::io::Error| RegistryError::disk(&path, &e);
+    std::fs::create_dir_all(&config.storage).map_err(failed)?;
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path).map_err(failed)?;
+    let owner_only = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&path, owner_only).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Removes the socket.
+pub(crate) fn unbind(config: &Config) {
+    // It may be gone already; one that stays is replaced at the next start.
+    let _ = std::fs::remove_file(config.admin_socket());
+}
+
+/// Takes connections for ever.
+pub(crate) async fn serve(registry: Registry, listener: UnixListener) {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(e) => {
+                warn!(error = %e, "cannot accept a connection at the admin socket");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let registry = registry.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request: Request<Incoming>| {
+                let registry = registry.clone();
+                async move { Ok::<_, Infallible>(answer(&registry, request).await) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(Duration::from_secs(10))
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(stream), service);
+            if let Ok(Err(e)) = tokio::time::timeout(TIMEOUT, connection).await {
+                debug!(error = %e, "a connection at the admin socket ended");
+            }
+        });
+    }
+}
+
+async fn answer(registry: &Registry, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let body = match Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(e) => return refuse(StatusCode::BAD_REQUEST, &e.to_string(), "send less"),
+    };
+    let path: Vec<&str> = head.uri.path().split('/').skip(1).collect();
+    match (&head.method, &path[..]) {
+        (&Method::GET, ["listing"]) => json(&Listing::clone(&registry.listing())),
+        (&Method::GET, ["anchor", kind]) => match kind_of(kind).map(|kind| registry.anchor(kind)) {
+            Some(Ok(xml)) => Response::new(Full::new(xml.into())),
+            Some(Err(e)) => refuse(StatusCode::CONFLICT, &e.to_string(), e.next_step()),
+            None => unknown(),
+        },
+        (&Method::POST, ["publish"]) => json(&published(registry, None).await),
+        (&Method::POST, ["edit"]) => match serde_json::from_slice::<Edit>(&body) {
+            Ok(edit) => {
+                let change = move |registry: &Registry| registry.edit(edit).map(|()| None);
+                changed(registry, change, |e: &EditError| e.next_step().to_owned()).await
+            }
+            Err(e) => refuse(StatusCode::BAD_REQUEST, &e.to_string(), "send an edit"),
+        },
+        (&Method::POST, ["signing-keys", "add", kind]) => match kind_of(kind) {
+            Some(kind) => {
+                let change = move |registry: &Registry| registry.add_signing_key(kind).map(Some);
+                changed(registry, change, |e: &RegistryError| e.next_step().to_owned()).await
+            }
+            None => unknown(),
+        },
+        (&Method::POST, ["signing-keys", verb @ ("activate" | "remove"), id]) => {
+            let (activate, id) = (*verb == "activate", (*id).to_owned());
+            let change = move |registry: &Registry| {
+                let done = match activate {
+                    true => registry.activate_signing_key(&id),
+                    false => registry.remove_signing_key(&id),
+                };
+                done.map(|()| None)
+            };
+            changed(registry, change, |e: &RegistryError| e.next_step().to_owned()).await
+        }
+        _ => unknown(),
+    }
+}
+
+fn kind_of(name: &str) -> Option<ConfigurationKind> {
+    ConfigurationKind::ALL.into_iter().find(|kind| kind.name() == name)
+}
+
+/// Makes a change off the asynchronous threads, then publishes it.
+async fn changed<E: std::error::Error + Send + 'static>(
+    registry: &Registry,
+    change: impl FnOnce(&Registry) -> Result<Option<String>, E> + Send + 'static,
+    next_step: impl Fn(&E) -> String,
+) -> Response<Full<Bytes>> {
+    let handle = registry.clone();
+    match tokio::task::spawn_blocking(move || change(&handle)).await {
+        Ok(Ok(id)) => json(&published(registry, id).await),
+        Ok(Err(e)) => refuse(StatusCode::CONFLICT, &e.to_string(), &next_step(&e)),
+        Err(e) => {
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string(), "look at the registry's log")
+        }
+    }
+}
+
+async fn published(registry: &Registry, id: Option<String>) -> AdminAnswer {
+    match registry.publish_in_background().await {
+        Ok(publication) => {
+            let published = publication.expires() > OffsetDateTime::now_utc();
+            AdminAnswer { published, reason: None, next: None, id }
+        }
+        Err(e) => AdminAnswer {
+            published: false,
+            reason: Some(e.to_string()),
+            next: Some(e.next_step().to_owned()),
+            id,
+        },
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Response<Full<Bytes>> {
+    match serde_json::to_vec(value) {
+        Ok(body) => Response::new(Full::new(body.into())),
+        Err(e) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string(), "report this"),
+    }
+}
+
+fn unknown() -> Response<Full<Bytes>> {
+    refuse(
+        StatusCode::NOT_FOUND,
+        "the registry does not know this request",
+        "use a command line of its version",
+    )
+}
+
+fn refuse(status: StatusCode, error: &str, next: &str) -> Response<Full<Bytes>> {
+    let refusal = AdminRefusal { error: error.to_owned(), next: next.to_owned() };
+    let mut response =
+        Response::new(Full::new(serde_json::to_vec(&refusal).unwrap_or_default().into()));
+    *response.status_mut() = status;
+    response
+}

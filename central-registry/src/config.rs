@@ -1,0 +1,137 @@
+//! The registry's configuration file: TOML, read key by key so that every mistake is told at once,
+//! each with its line and key.
+
+mod read;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use causeway_globalconf::Version;
+use causeway_keys::{KeyKind, PinSource};
+
+/// How a central registry runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The instance identifier (`instance`).
+    pub instance: String,
+    /// The folder with the store, the token and the published files (`storage`).
+    pub storage: PathBuf,
+    /// Where the configuration is served (`listen`).
+    pub listen: SocketAddr,
+    /// Host names, with ports if need be, under which security servers reach the registry
+    /// (`public_addresses`); at least one.
+    pub public_addresses: Vec<String>,
+    /// The oldest version that is published (`minimum_version`, default 2).
+    pub minimum_version: Version,
+    /// Where the token's PIN comes from (`[signing] pin_file` or `pin_environment`, else the terminal).
+    pub pin: PinSource,
+    /// The kind of keys that are made for signing (`[signing] key`, default `rsa3072`).
+    pub key_kind: KeyKind,
+    /// How long a published configuration counts (`[publication] validity_seconds`, default 600).
+    pub validity: Duration,
+    /// How often it is renewed without a change (`[publication] renewal_seconds`, default 60).
+    pub renewal: Duration,
+}
+
+impl Config {
+    /// A configuration with the defaults, for an instance in a folder.
+    pub fn new(instance: &str, storage: impl Into<PathBuf>, public_address: &str) -> Self {
+        Self {
+            instance: instance.to_owned(),
+            storage: storage.into(),
+            listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
+            public_addresses: vec![public_address.to_owned()],
+            minimum_version: Version::V2,
+            pin: PinSource::Prompt("PIN of the registry's token: ".into()),
+            key_kind: KeyKind::Rsa3072,
+            validity: Duration::from_secs(600),
+            renewal: Duration::from_secs(60),
+        }
+    }
+
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// All mistakes in it, in the order of their lines.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            let what = format!("cannot be read: {e}");
+            ConfigErrors {
+                file: path.to_owned(),
+                mistakes: vec![Mistake { line: 0, key: String::new(), what }],
+            }
+        })?;
+        Self::parse(&text).map_err(|mistakes| ConfigErrors { file: path.to_owned(), mistakes })
+    }
+
+    /// Reads the text of a configuration file.
+    ///
+    /// # Errors
+    /// All mistakes in it, in the order of their lines.
+    pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
+        read::read(text)
+    }
+
+    /// The folder of the store.
+    pub(crate) fn store_folder(&self) -> PathBuf {
+        self.storage.join("store")
+    }
+
+    /// The folder of the token.
+    pub(crate) fn token_folder(&self) -> PathBuf {
+        self.storage.join("token")
+    }
+
+    /// The folder of the published files.
+    pub(crate) fn public_folder(&self) -> PathBuf {
+        self.storage.join("public")
+    }
+
+    /// The socket at which a running registry takes changes.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.storage.join("admin.sock")
+    }
+}
+
+/// A mistake in a configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The line, from 1; 0 when it is the file as a whole.
+    pub line: usize,
+    /// The key with its table, e.g. `signing.key`; empty when it is none in particular.
+    pub key: String,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// The mistakes of a configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors {
+    /// The file.
+    pub file: PathBuf,
+    /// Its mistakes.
+    pub mistakes: Vec<Mistake>,
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, Mistake { line, key, what }) in self.mistakes.iter().enumerate() {
+            if at > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{}", self.file.display())?;
+            if *line > 0 {
+                write!(f, ":{line}")?;
+            }
+            if !key.is_empty() {
+                write!(f, ": {key}")?;
+            }
+            write!(f, ": {what}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}

@@ -1,0 +1,321 @@
+//! Reading the configuration file with the places of its keys.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use causeway_globalconf::Version;
+use causeway_identifiers::has_illegal_characters;
+use causeway_keys::{KeyKind, PinSource};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{Config, Mistake};
+
+const TOP: [&str; 7] = [
+    "instance",
+    "storage",
+    "listen",
+    "public_addresses",
+    "minimum_version",
+    "signing",
+    "publication",
+];
+const SIGNING: [&str; 3] = ["pin_file", "pin_environment", "key"];
+const PUBLICATION: [&str; 2] = ["validity_seconds", "renewal_seconds"];
+
+pub(super) fn read(text: &str) -> Result<Config, Vec<Mistake>> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let mut reader = Reader { text, mistakes: Vec::new() };
+    for error in errors {
+        let at = error.span().unwrap_or_default();
+        reader.mistake(at, String::new(), error.message().to_owned());
+    }
+    // After a syntax error the tables may have holes; what is missing would be told wrongly.
+    if !reader.mistakes.is_empty() {
+        return Err(reader.mistakes);
+    }
+    let config = reader.config(document.get_ref());
+    match config {
+        Some(config) if reader.mistakes.is_empty() => Ok(config),
+        _ => {
+            reader.mistakes.sort_by_key(|m| (m.line, m.key.clone()));
+            Err(reader.mistakes)
+        }
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    mistakes: Vec<Mistake>,
+}
+
+/// A table with the name under which its keys are told, and its place.
+#[derive(Clone, Copy)]
+struct Table<'t> {
+    name: &'static str,
+    keys: Option<&'t DeTable<'t>>,
+}
+
+impl<'t> Table<'t> {
+    fn find(self, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
+        self.keys?.iter().find(|(name, _)| name.get_ref().as_ref() == key).map(|(_, value)| value)
+    }
+
+    fn full(self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
+    }
+}
+
+impl Reader<'_> {
+    fn config(&mut self, document: &DeTable<'_>) -> Option<Config> {
+        let top = Table { name: "", keys: Some(document) };
+        self.only(top, &TOP);
+        let signing = self.table(top, "signing", &SIGNING);
+        let publication = self.table(top, "publication", &PUBLICATION);
+
+        let instance = self.required(top, "instance", Self::instance);
+        let storage = self.required(top, "storage", Self::text).map(PathBuf::from);
+        let public_addresses = self.required(top, "public_addresses", Self::addresses);
+        let listen = self.optional(top, "listen", Self::listen);
+        let minimum_version = self.optional(top, "minimum_version", Self::version);
+        let pin = self.pin(signing);
+        let key_kind = self.optional(signing, "key", Self::key_kind);
+        let validity = self.optional(publication, "validity_seconds", Self::seconds);
+        let renewal = self.optional(publication, "renewal_seconds", Self::seconds);
+
+        let mut config = Config::new(&instance?, storage?, "");
+        config.public_addresses = public_addresses?;
+        config.listen = listen.unwrap_or(config.listen);
+        config.minimum_version = minimum_version.unwrap_or(config.minimum_version);
+        config.pin = pin.unwrap_or(config.pin);
+        config.key_kind = key_kind.unwrap_or(config.key_kind);
+        config.validity = validity.unwrap_or(config.validity);
+        config.renewal = renewal.unwrap_or(config.renewal);
+        if config.renewal >= config.validity {
+            let at = publication.find("renewal_seconds").or(publication.find("validity_seconds"));
+            let what = format!(
+                "must be less than validity_seconds ({}), or the configuration expires before it is renewed",
+                config.validity.as_secs()
+            );
+            let span = at.map(Spanned::span).unwrap_or_default();
+            self.mistake(span, "publication.renewal_seconds".into(), what);
+        }
+        Some(config)
+    }
+
+    fn mistake(&mut self, at: Range<usize>, key: String, what: String) {
+        let line = self.text.get(..at.start).map_or(0, |before| before.matches('\n').count() + 1);
+        let line = if at == Range::default() && !key.is_empty() { 0 } else { line };
+        self.mistakes.push(Mistake { line, key, what });
+    }
+
+    fn only(&mut self, table: Table<'_>, known: &[&str]) {
+        for (key, _) in table.keys.into_iter().flatten() {
+            let name = key.get_ref();
+            if !known.contains(&name.as_ref()) {
+                let what = format!("unknown key; known here are {}", known.join(", "));
+                self.mistake(key.span(), table.full(name), what);
+            }
+        }
+    }
+
+    fn table<'t>(&mut self, top: Table<'t>, name: &'static str, known: &[&str]) -> Table<'t> {
+        let keys = match top.find(name) {
+            None => None,
+            Some(value) => match value.get_ref() {
+                DeValue::Table(keys) => Some(keys),
+                _ => {
+                    self.mistake(value.span(), name.into(), "must be a table".into());
+                    None
+                }
+            },
+        };
+        let table = Table { name, keys };
+        self.only(table, known);
+        table
+    }
+
+    fn optional<'t, T>(
+        &mut self,
+        table: Table<'t>,
+        key: &str,
+        read: fn(&DeValue<'t>) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = table.find(key)?;
+        match read(value.get_ref()) {
+            Ok(read) => Some(read),
+            Err(what) => {
+                self.mistake(value.span(), table.full(key), what);
+                None
+            }
+        }
+    }
+
+    fn required<'t, T>(
+        &mut self,
+        table: Table<'t>,
+        key: &str,
+        read: fn(&DeValue<'t>) -> Result<T, String>,
+    ) -> Option<T> {
+        if table.find(key).is_none() {
+            self.mistake(0..0, table.full(key), "must be given".into());
+        }
+        self.optional(table, key, read)
+    }
+
+    fn pin(&mut self, signing: Table<'_>) -> Option<PinSource> {
+        let file = self.optional(signing, "pin_file", Self::text);
+        let environment = self.optional(signing, "pin_environment", Self::text);
+        if let (Some(_), Some(_), Some(value)) =
+            (&file, &environment, signing.find("pin_environment"))
+        {
+            let what = "give either pin_file or pin_environment, not both".to_owned();
+            self.mistake(value.span(), signing.full("pin_environment"), what);
+        }
+        file.map(|path| PinSource::File(path.into())).or(environment.map(PinSource::Environment))
+    }
+
+    fn text(value: &DeValue<'_>) -> Result<String, String> {
+        match value.as_str() {
+            Some(text) if !text.trim().is_empty() => Ok(text.to_owned()),
+            Some(_) => Err("must not be empty".into()),
+            None => Err(format!("must be a string, not {}", value.type_str())),
+        }
+    }
+
+    fn instance(value: &DeValue<'_>) -> Result<String, String> {
+        let text = Self::text(value)?;
+        if has_illegal_characters(&text) || text.len() > causeway_identifiers::MAX_PART_BYTES {
+            return Err(
+                "must be at most 255 bytes without control characters and % : ; / \\".into()
+            );
+        }
+        Ok(text)
+    }
+
+    fn addresses(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+        let bad = || "must be a list of host names, e.g. [\"registry.example.org\"]".to_owned();
+        let list = value.as_array().ok_or_else(bad)?;
+        let addresses = list
+            .iter()
+            .map(|item| {
+                let text = Self::text(item.get_ref())?;
+                let host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+                if text.chars().all(host) { Ok(text) } else { Err(bad()) }
+            })
+            .collect::<Result<Vec<_>, String>>()?;
+        if addresses.is_empty() { Err(bad()) } else { Ok(addresses) }
+    }
+
+    fn listen(value: &DeValue<'_>) -> Result<SocketAddr, String> {
+        Self::text(value)?
+            .parse()
+            .map_err(|_| "must be an address with a port, e.g. \"0.0.0.0:8080\"".into())
+    }
+
+    fn version(value: &DeValue<'_>) -> Result<Version, String> {
+        let number = Self::number(value)?;
+        Version::from_number(number).ok_or_else(|| "must be 2, 3, 4, 5 or 6".into())
+    }
+
+    fn key_kind(value: &DeValue<'_>) -> Result<KeyKind, String> {
+        Self::text(value)?.parse().map_err(|_| {
+            let names = KeyKind::ALL.map(KeyKind::name).join(", ");
+            format!("must be one of {names}")
+        })
+    }
+
+    fn seconds(value: &DeValue<'_>) -> Result<Duration, String> {
+        match Self::number(value)? {
+            seconds @ 1..=86_400 => Ok(Duration::from_secs(seconds)),
+            _ => Err("must be from 1 to 86400 seconds".into()),
+        }
+    }
+
+    fn number(value: &DeValue<'_>) -> Result<u64, String> {
+        let number =
+            value.as_integer().and_then(|n| u64::from_str_radix(n.as_str(), n.radix()).ok());
+        number.ok_or_else(|| format!("must be a number, not {}", value.type_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_full_file_is_read() {
+        let config = Config::parse(
+            r#"
+instance = "DEV"
+storage = "/var/lib/registry"
+listen = "127.0.0.1:80"
+public_addresses = ["a.example.org", "b.example.org:8080"]
+minimum_version = 3
+[signing]
+pin_file = "/run/pin"
+key = "p256"
+[publication]
+validity_seconds = 300
+renewal_seconds = 30
+"#,
+        )
+        .unwrap();
+        assert_eq!(config.public_addresses.len(), 2);
+        assert_eq!(config.minimum_version, Version::V3);
+        assert_eq!(config.pin, PinSource::File("/run/pin".into()));
+        assert_eq!(config.key_kind, KeyKind::EcP256);
+        assert_eq!(config.validity.as_secs(), 300);
+    }
+
+    #[test]
+    fn a_short_file_gets_the_defaults() {
+        let text = "instance = 'DEV'\nstorage = 'x'\npublic_addresses = ['cs']\n";
+        assert_eq!(Config::parse(text).unwrap(), Config::new("DEV", "x", "cs"));
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_line_and_key() {
+        let mistakes = Config::parse(
+            "instance = 'D:V'\nstorage = 5\nlisten = 'here'\nminimum_version = 7\nname = 'x'\n\
+             [signing]\nkey = 'dsa'\npin_file = 'a'\npin_environment = 'B'\n\
+             [publication]\nvalidity_seconds = 0\nrenewal_seconds = '5'\n",
+        )
+        .unwrap_err();
+        let told: Vec<(usize, &str)> = mistakes.iter().map(|m| (m.line, m.key.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                (0, "public_addresses"),
+                (1, "instance"),
+                (2, "storage"),
+                (3, "listen"),
+                (4, "minimum_version"),
+                (5, "name"),
+                (7, "signing.key"),
+                (9, "signing.pin_environment"),
+                (11, "publication.validity_seconds"),
+                (12, "publication.renewal_seconds"),
+            ]
+        );
+    }
+
+    #[test]
+    fn syntax_and_sense_are_checked() {
+        let mistakes = Config::parse("instance = 'DEV'\nstorage = = 'x'\n").unwrap_err();
+        assert_eq!(mistakes[0].line, 2);
+        let text = "instance = 'DEV'\nstorage = 'x'\npublic_addresses = ['cs']\n[publication]\nrenewal_seconds = 600\n";
+        let mistakes = Config::parse(text).unwrap_err();
+        assert_eq!(
+            (mistakes[0].line, mistakes[0].key.as_str()),
+            (5, "publication.renewal_seconds")
+        );
+        for addresses in ["'cs'", "[]", "['http://cs/']", "[1]"] {
+            let text = format!("instance = 'DEV'\nstorage = 'x'\npublic_addresses = {addresses}\n");
+            assert_eq!(Config::parse(&text).unwrap_err()[0].line, 3, "{addresses}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The program as an operator uses it, with and without a running registry.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use causeway_globalconf::Anchor;
+use serde_json::Value;
+
+use crate::support::{auth_certificate, ca_certificate};
+
+struct Operator {
+    folder: tempfile::TempDir,
+}
+
+impl Operator {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("pin"), "Secret-1234\n").unwrap();
+        let operator = Self { folder };
+        operator.configure("127.0.0.1:0");
+        operator
+    }
+
+    fn configure(&self, listen: &str) {
+        let path = self.folder.path().display();
+        let text = format!(
+            "instance = 'DEV'\nstorage = '{path}/storage'\nlisten = '{listen}'\npublic_addresses = ['cs.example.org']\n\
+             [signing]\npin_file = '{path}/pin'\nkey = 'p256'\n"
+        );
+        std::fs::write(self.file("registry.toml"), text).unwrap();
+    }
+
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_central-registry"));
+        command.args(arguments).arg("--config").arg(self.file("registry.toml"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> (bool, String, String) {
+        let out = self.command(arguments).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (out.status.success(), text(out.stdout), text(out.stderr))
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let (success, out, error) = self.run(arguments);
+        assert!(success, "{arguments:?}: {out}{error}");
+        out
+    }
+
+    fn refused(&self, arguments: &[&str]) -> String {
+        let (success, out, error) = self.run(arguments);
+        assert!(!success, "{arguments:?}: {out}");
+        assert!(error.starts_with("error: ") && error.contains("\nnext: "), "{error}");
+        error
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let (_, out, _) = self.run(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"))
+    }
+
+    fn start(&self) -> Serving {
+        let child = self.command(&["run"]).stderr(Stdio::null()).spawn().unwrap();
+        let serving = Serving { child };
+        for _ in 0..500 {
+            if std::os::unix::net::UnixStream::connect(self.file("storage/admin.sock")).is_ok() {
+                return serving;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the registry did not start");
+    }
+}
+
+struct Serving {
+    child: Child,
+}
+
+impl Serving {
+    fn stop(mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn write(path: &Path, certificate: &causeway_pki::Certificate) -> String {
+    std::fs::write(path, certificate.to_pem()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_operator_builds_an_instance() {
+    let operator = Operator::new();
+    let error = operator.refused(&["anchor", "export", "internal"]);
+    assert!(error.contains("central-registry init"), "{error}");
+    operator.ok(&["init"]);
+    let error = operator.refused(&["member", "add", "DEV/GOV/1", "--name", "One"]);
+    assert!(error.contains("member-class add GOV"), "{error}");
+    operator.ok(&["member-class", "add", "GOV", "--description", "Government"]);
+    let told = operator.ok(&["member", "add", "DEV/GOV/1", "--name", "One"]);
+    assert!(told.contains("added MEMBER:DEV/GOV/1") && told.contains("no registry runs"), "{told}");
+    operator.ok(&["subsystem", "add", "DEV/GOV/1/MANAGEMENT"]);
+    operator.ok(&["server", "add", "DEV/GOV/1/SS1", "--address", "ss1.example.org"]);
+
+    let serving = operator.start();
+    let certificate = write(&operator.file("auth.pem"), &auth_certificate("ss1"));
+    // Nothing can be published yet, but the change is made.
+    let told =
+        operator.json(&["server", "auth-cert", "add", "DEV/GOV/1/SS1", "--cert", &certificate]);
+    assert_eq!(told["published"], false);
+    assert!(told["next"].as_str().unwrap().contains("management set"), "{told}");
+    let told = operator.json(&["management", "set", "--provider", "DEV/GOV/1/MANAGEMENT"]);
+    assert_eq!(told["published"], true, "{told}");
+    let told = operator.ok(&["client", "add", "DEV/GOV/1/SS1", "DEV/GOV/1/MANAGEMENT"]);
+    assert!(told.contains(", published"), "{told}");
+    let ca = write(&operator.file("ca.pem"), &ca_certificate("CA"));
+    let below = write(&operator.file("below.pem"), &ca_certificate("Below"));
+    operator.ok(&[
+        "ca",
+        "add",
+        "Test CA",
+        "--cert",
+        &ca,
+        "--profile",
+        "FiVRKCertificateProfileInfoProvider",
+        "--ocsp",
+        &format!("http://ocsp.example.org,{ca}"),
+        "--intermediate",
+        &format!("{below},http://ocsp2.example.org"),
+    ]);
+    operator.ok(&["tsa", "add", "Test TSA", "--url", "http://tsa.example.org", "--cert", &ca]);
+    operator.ok(&["group", "add", "all", "--description", "All"]);
+    operator.ok(&["group", "member", "add", "all", "DEV/GOV/1/MANAGEMENT"]);
+    let error = operator.refused(&["group", "member", "add", "all", "DEV/GOV/2"]);
+    assert!(error.contains("there is no member MEMBER:DEV/GOV/2"), "{error}");
+
+    let table = operator.ok(&["list", "servers"]);
+    assert!(table.contains("SECURITY SERVER") && table.contains("DEV/GOV/1/SS1"), "{table}");
+    let all = operator.ok(&["list"]);
+    for word in ["MANAGEMENT", "Test CA", "Test TSA", "ss1.example.org", "internal", "external"] {
+        assert!(all.contains(word), "{word} in {all}");
+    }
+    let listing = operator.json(&["list"]);
+    assert_eq!(listing["cas"][0]["certificates"].as_array().unwrap().len(), 2);
+    assert_eq!(listing["servers"][0]["clients"][0], "DEV/GOV/1/MANAGEMENT");
+    assert_eq!(listing["groups"][1]["members"][0], "DEV/GOV/1/MANAGEMENT");
+
+    let file = operator.file("anchor.xml");
+    let told = operator.ok(&["anchor", "export", "internal", "--out", file.to_str().unwrap()]);
+    let xml = std::fs::read(&file).unwrap();
+    assert!(told.contains(&Anchor::fingerprint(&xml)), "{told}");
+    assert_eq!(Anchor::parse(&xml).unwrap().sources[0].url, "http://cs.example.org/internalconf");
+    let error = operator.refused(&["run"]);
+    assert!(error.contains("runs on this storage folder already"), "{error}");
+    operator.ok(&["publish"]);
+    let key = operator.json(&["signing-key", "add", "internal"]);
+    operator.ok(&["signing-key", "activate", key["id"].as_str().unwrap()]);
+
+    use std::os::unix::fs::PermissionsExt as _;
+    let socket = std::fs::metadata(operator.file("storage/admin.sock")).unwrap();
+    assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+    let storage = std::fs::metadata(operator.file("storage")).unwrap();
+    assert_eq!(storage.permissions().mode() & 0o777, 0o700);
+    serving.stop();
+
+    assert!(!operator.file("storage/admin.sock").exists());
+    let again = operator.json(&["list"]);
+    assert_eq!(again["members"], listing["members"]);
+    assert_eq!(again["signing_keys"].as_array().unwrap().len(), 3);
+    operator.ok(&["publish"]);
+    assert!(operator.file("storage/public/V6/internalconf").is_file());
+}
+
+#[test]
+fn every_mistake_of_the_configuration_file_is_told() {
+    let operator = Operator::new();
+    assert!(operator.ok(&["run", "--check"]).contains("correct"));
+    std::fs::write(
+        operator.file("registry.toml"),
+        "instance = 'DEV'\nlisten = 'x'\n[signing]\nkey = 1\n",
+    )
+    .unwrap();
+    let error = operator.refused(&["run", "--check"]);
+    for mistake in ["storage: must be given", ":2: listen:", ":4: signing.key:"] {
+        assert!(error.contains(mistake), "{mistake} in {error}");
+    }
+    let told = operator.json(&["list"]);
+    assert!(told["error"].as_str().unwrap().contains(":2: listen:") && told["next"].is_string());
+}
+
+#[test]
+fn a_registry_that_was_killed_starts_again() {
+    let operator = Operator::new();
+    operator.ok(&["init"]);
+    drop(operator.start());
+    assert!(operator.file("storage/admin.sock").exists());
+    operator.ok(&["member-class", "add", "GOV", "--description", "Government"]);
+    let serving = operator.start();
+    assert_eq!(operator.json(&["list", "member-classes"])[0]["code"], "GOV");
+    serving.stop();
+}
