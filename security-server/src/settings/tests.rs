@@ -222,6 +222,14 @@ fn syntax_errors_have_lines() {
 }
 
 #[test]
+fn deep_nesting_is_refused() {
+    for open in ["[", "{a="] {
+        assert!(!wrong(&format!("x = {}", open.repeat(100_000))).is_empty());
+    }
+    assert!(!wrong(&format!("[{}a]", "a.".repeat(100_000))).is_empty());
+}
+
+#[test]
 fn what_is_wrong_with_clients() {
     let found = wrong(&format!(
         "{MINIMAL}{}",

@@ -1,0 +1,108 @@
+//! `config check`: everything that is wrong with a configuration, and what is still missing.
+
+use std::path::{Path, PathBuf};
+
+use causeway_keys::{PinSource, SoftwareToken, Usage};
+use serde_json::{Value, json};
+
+use super::Refusal;
+use super::console::Console;
+use crate::settings::Settings;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ConfigArguments {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum ConfigCommand {
+    /// Print everything that is wrong with a configuration, with lines; exit with 1 if anything is.
+    Check {
+        /// The server's configuration.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(super) fn execute(
+    arguments: &ConfigArguments,
+    console: &mut Console<'_>,
+) -> Result<(), Refusal> {
+    let ConfigCommand::Check { file, json } = &arguments.command;
+    check(file, *json, console)
+}
+
+/// Checks a configuration and says what is wrong, or what it holds.
+pub(super) fn check(file: &Path, as_json: bool, console: &mut Console<'_>) -> Result<(), Refusal> {
+    let settings = match Settings::load(file) {
+        Ok(settings) => settings,
+        Err(errors) if as_json => {
+            let errors: Vec<Value> = errors
+                .iter()
+                .map(
+                    |e| json!({"file": e.file, "line": e.line, "key": e.key, "message": e.message}),
+                )
+                .collect();
+            console.json(&json!({ "errors": errors, "missing": [] }))?;
+            return Err(Refusal::Said);
+        }
+        Err(errors) => return Err(errors.into()),
+    };
+    let missing = missing(&settings);
+    if as_json {
+        return console.json(&json!({ "errors": [], "missing": missing }));
+    }
+    let services: usize = settings.clients.iter().map(|client| client.services.len()).sum();
+    console.line(format_args!(
+        "{}: no errors. Server {}, clients: {}, services: {services}",
+        file.display(),
+        settings.server.to_short(),
+        settings.clients.len(),
+    ))?;
+    for what in missing {
+        console.line(format_args!("Still missing: {what}"))?;
+    }
+    Ok(())
+}
+
+/// What the server needs besides its configuration before it can relay messages.
+fn missing(settings: &Settings) -> Vec<String> {
+    let mut missing = Vec::new();
+    if let PinSource::Environment(name) = &settings.token.pin
+        && std::env::var_os(name).is_none()
+    {
+        missing.push(format!("the environment variable {name} with the PIN is not set here"));
+    }
+    let token = match SoftwareToken::open(&settings.token.dir) {
+        Ok(token) => token,
+        Err(error) => {
+            missing.push(format!("{error}; make one with `security-server keys init`"));
+            return missing;
+        }
+    };
+    let keys = token.keys();
+    let active = |usage| {
+        let keys = keys.iter().filter(move |key| key.usage == usage);
+        keys.flat_map(|key| &key.certificates).filter(|info| info.active)
+    };
+    if active(Usage::Authentication).next().is_none() {
+        missing.push(
+            "no active authentication certificate; see `security-server keys list`".to_owned(),
+        );
+    }
+    let mut members: Vec<_> = settings.clients.iter().map(|client| client.id.member()).collect();
+    members.sort();
+    members.dedup();
+    for member in members {
+        if !active(Usage::Signing).any(|info| info.member.as_ref() == Some(member)) {
+            missing.push(format!(
+                "no active signing certificate for {member}; see `security-server keys list`"
+            ));
+        }
+    }
+    missing
+}
