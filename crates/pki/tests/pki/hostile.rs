@@ -129,3 +129,93 @@ proptest! {
         read_all(&bytes);
     }
 }
+
+fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len();
+    let head = match length {
+        0..0x80 => vec![tag, u8::try_from(length).unwrap()],
+        0x80..0x100 => vec![tag, 0x81, u8::try_from(length).unwrap()],
+        _ => [&[tag, 0x82][..], &u16::try_from(length).unwrap().to_be_bytes()].concat(),
+    };
+    [head, content.to_vec()].concat()
+}
+
+/// A certificate around hostile pieces: a subject, key parameters and one extension.
+fn around(subject: &[u8], parameters: &[u8], oid: &[u8], value: &[u8]) -> Vec<u8> {
+    let algorithm = hex::decode("300a06082a8648ce3d040302").unwrap();
+    let name = hex::decode("300c310a300806035504030c0178").unwrap();
+    let validity = tlv(0x30, &[tlv(0x17, b"200101000000Z"), tlv(0x17, b"400101000000Z")].concat());
+    let key_algorithm = [tlv(0x06, &hex::decode("2a8648ce3d0201").unwrap()), parameters.to_vec()];
+    let key = tlv(0x30, &[tlv(0x30, &key_algorithm.concat()), tlv(0x03, &[0, 4, 1, 1])].concat());
+    let extension = tlv(0x30, &[tlv(0x06, oid), tlv(0x04, value)].concat());
+    let parts = [
+        tlv(0xa0, &[2, 1, 2]),
+        vec![2, 1, 1],
+        algorithm.clone(),
+        name,
+        validity,
+        subject.to_vec(),
+        key,
+        tlv(0xa3, &tlv(0x30, &extension)),
+    ];
+    tlv(0x30, &[tlv(0x30, &parts.concat()), algorithm, tlv(0x03, &[0, 1])].concat())
+}
+
+#[test]
+fn deep_nesting_inside_certificates() {
+    let plain = hex::decode("300c310a300806035504030c0178").unwrap();
+    let curve = hex::decode("06082a8648ce3d030107").unwrap();
+    let harmless = around(&plain, &curve, &[0x55, 0x1d, 0x0f], &[3, 2, 6, 0x40]);
+    assert!(Certificate::from_der(&harmless).unwrap().is_signing_certificate());
+
+    let mut nests = Vec::new();
+    for tags in [&[0x30][..], &[0xa0], &[0xa4, 0x30], &[0x31, 0x30], &[0x24], &[0xa1, 0xa0, 0xa0]] {
+        let open: Vec<u8> = tags.iter().flat_map(|tag| [*tag, 0x80]).collect();
+        nests.push(open.repeat(25_000 / open.len()));
+        let mut definite = vec![5, 0];
+        for tag in tags.iter().cycle().take(6_000) {
+            definite = tlv(*tag, &definite);
+        }
+        nests.push(definite);
+    }
+    let extensions: Vec<Vec<u8>> = (1..=60u8)
+        .map(|last| vec![0x55, 0x1d, last])
+        .chain(
+            ["2b06010505070101", "2b0601050507010b", "2b06010401d679020402", "6086480186f8420101"]
+                .map(|oid| hex::decode(oid).unwrap()),
+        )
+        .collect();
+    for nest in &nests {
+        for oid in &extensions {
+            read_all(&around(&plain, &curve, oid, nest));
+            read_all(&around(&plain, &curve, oid, &tlv(0x30, nest)));
+        }
+        read_all(&around(nest, &curve, &[0x55, 0x1d, 0x0f], &[3, 2, 6, 0x40]));
+        read_all(&around(&plain, nest, &[0x55, 0x1d, 0x0f], &[3, 2, 6, 0x40]));
+        let attribute = tlv(0x30, &[&[6, 3, 0x55, 4, 3][..], nest].concat());
+        let name = tlv(0x30, &tlv(0x31, &attribute));
+        read_all(&around(&name, &curve, &[0x55, 0x1d, 0x0f], &[3, 2, 6, 0x40]));
+    }
+}
+
+#[test]
+fn odd_certificates_are_read_or_refused_for_a_reason() {
+    let plain = hex::decode("300c310a300806035504030c0178").unwrap();
+    let curve = hex::decode("06082a8648ce3d030107").unwrap();
+    // an empty key usage says nothing; one that cannot be read refuses the certificate
+    let empty = around(&plain, &curve, &[0x55, 0x1d, 0x0f], &[3, 1, 0]);
+    assert!(!Certificate::from_der(&empty).unwrap().is_signing_certificate());
+    let broken = around(&plain, &curve, &[0x55, 0x1d, 0x0f], &[4, 1, 0]);
+    assert!(Certificate::from_der(&broken).is_err());
+    // an access description that cannot be read is no reason to refuse
+    let odd = around(&plain, &curve, &hex::decode("2b06010505070101").unwrap(), &[5, 0]);
+    assert!(Certificate::from_der(&odd).unwrap().ocsp_urls().is_empty());
+    // an empty subject
+    let nameless = around(&[0x30, 0], &curve, &[0x55, 0x1d, 0x0f], &[3, 2, 6, 0x40]);
+    assert_eq!(Certificate::from_der(&nameless).unwrap().subject_rfc2253(), "");
+    // data after the certificate
+    let trailing =
+        [around(&plain, &curve, &[0x55, 0x1d, 0x0f], &[3, 2, 6, 0x40]), vec![0]].concat();
+    assert!(Certificate::from_der(&trailing).is_err());
+    assert!(Certificate::from_der_or_pem(&trailing).is_ok());
+}
