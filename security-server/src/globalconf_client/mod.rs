@@ -13,6 +13,7 @@
 
 mod download;
 mod error;
+mod plan;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -24,23 +25,23 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use causeway_globalconf::location::{Location, candidates};
+use causeway_globalconf::location::candidates;
 use causeway_globalconf::{Anchor, GlobalConf, GlobalConfError, InstanceConfiguration, file_name};
 use futures_util::StreamExt as _;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, Notify, watch};
+use tokio::time::Instant;
 
 pub use error::RefreshError;
 pub use store::read_folder;
 
-use crate::health::work::{Diagnosis, Ledger, Wake, after, pause, stopped};
+use crate::health::work::{Diagnosis, Ledger, Wake, after, pause, stopped, until};
 use crate::outgoing::{Outgoing, Timeouts};
-use crate::settings::{AllowedFederations, GlobalConfSettings};
+use crate::settings::GlobalConfSettings;
 use download::{Downloaded, Wanted, download};
+use plan::{next_partner_expiry, next_refresh, partner_anchors, says_the_same, usable};
 use store::{Content, Files, Store};
 
-/// How soon to try again while there is no configuration that counts.
-const WITHOUT_CONFIGURATION: Duration = Duration::from_secs(10);
 /// How many partners are asked at once.
 const PARTNERS_AT_ONCE: usize = 8;
 
@@ -156,10 +157,37 @@ impl GlobalConfClient {
                     self.ledger.failed(now, &error.to_string(), after(now, wait));
                 }
             }
-            if pause(wait, &self.asked, &mut stop).await == Wake::Stop {
+            if self.rest(wait, &mut stop).await == Wake::Stop {
                 return;
             }
         }
+    }
+
+    /// Waits, and takes out partners as they expire meanwhile.
+    async fn rest(&self, wait: Duration, stop: &mut watch::Receiver<bool>) -> Wake {
+        let end = Instant::now() + wait;
+        loop {
+            let now = OffsetDateTime::now_utc();
+            let expiry = self.current().and_then(|conf| next_partner_expiry(&conf, now));
+            // They count up to and with the moment at which they expire.
+            let expired = expiry.map(|at| until(now, at) + Duration::from_millis(1));
+            let left = end.saturating_duration_since(Instant::now());
+            let nap = expired.unwrap_or(left).min(left);
+            match pause(nap, &self.asked, stop).await {
+                Wake::Due if Instant::now() < end => {
+                    self.take_out_expired(OffsetDateTime::now_utc());
+                }
+                wake => return wake,
+            }
+        }
+    }
+
+    fn take_out_expired(&self, now: OffsetDateTime) {
+        let Some(rest) = self.current().and_then(|conf| conf.without_expired_partners(now)) else {
+            return;
+        };
+        self.published.store(Some(Arc::new(rest)));
+        self.changed.send_modify(|generation| *generation = generation.wrapping_add(1));
     }
 
     /// Downloads, verifies, saves and publishes once. What could be had is published even when this
@@ -172,7 +200,12 @@ impl GlobalConfClient {
         let anchor = self.read_anchor().await?;
         let held = self.current().filter(|conf| conf.instance() == anchor.instance);
         let own = self.attempt(anchor, true, held.as_deref(), &memory, now).await;
-        let anchors = partner_anchors(&own, held.as_deref(), &self.settings.allowed_federations);
+        let private = match &own.result {
+            Ok((_, downloaded)) => downloaded.configuration.private.as_ref(),
+            Err(_) => held.as_deref().and_then(GlobalConf::private),
+        };
+        let allowed = &self.settings.allowed_federations;
+        let anchors = partner_anchors(&own.anchor.instance, private, allowed);
         let memory_ref = &*memory;
         let held_ref = held.as_deref();
         let partners: Vec<Attempt> = futures_util::stream::iter(anchors)
@@ -315,40 +348,6 @@ impl GlobalConfClient {
     }
 }
 
-/// How long to wait after a refresh.
-fn next_refresh(refresh: Duration, counts: bool) -> Duration {
-    if counts { refresh } else { refresh.min(WITHOUT_CONFIGURATION) }
-}
-
-/// The locations that can be called; without `https` the others, unless there is none.
-fn usable(locations: Vec<Location>, https: bool) -> Vec<Location> {
-    let is_http = |location: &Location| !location.url.starts_with("https:");
-    if https || !locations.iter().any(is_http) {
-        return locations;
-    }
-    locations.into_iter().filter(is_http).collect()
-}
-
-/// The anchors of the partners to be trusted, from the own configuration as downloaded or held.
-fn partner_anchors(
-    own: &Attempt,
-    held: Option<&GlobalConf>,
-    allowed: &AllowedFederations,
-) -> Vec<Anchor> {
-    let private = match &own.result {
-        Ok((_, downloaded)) => downloaded.configuration.private.as_ref(),
-        Err(_) => held.and_then(GlobalConf::private),
-    };
-    let mut anchors: Vec<Anchor> = Vec::new();
-    for anchor in private.map_or(&[][..], |private| &private.anchors) {
-        let new = anchors.iter().all(|known| known.instance != anchor.instance);
-        if new && anchor.instance != own.anchor.instance && allowed.allows(&anchor.instance) {
-            anchors.push(anchor.clone());
-        }
-    }
-    anchors
-}
-
 fn add_files(files: &mut Files, folder: &str, downloaded: &Downloaded) {
     for file in &downloaded.files {
         let content = file.content.clone().map_or(Content::Same, Content::New);
@@ -356,19 +355,6 @@ fn add_files(files: &mut Files, folder: &str, downloaded: &Downloaded) {
         let path = format!("{folder}/{}{}", file.name, file_name::METADATA_SUFFIX);
         files.insert(path, Content::New(file.metadata.to_json().into()));
     }
-}
-
-/// Whether two snapshots differ in nothing but when they expire.
-fn says_the_same(old: &GlobalConf, new: &GlobalConf) -> bool {
-    let same = |a: &InstanceConfiguration, b: &InstanceConfiguration| {
-        (a.version, a.fetch_interval, a.next_update) == (b.version, b.fetch_interval, b.next_update)
-            && (&a.private, &a.monitoring, &a.shared) == (&b.private, &b.monitoring, &b.shared)
-    };
-    old.instances().eq(new.instances())
-        && new.instances().all(|id| match (old.configuration(id), new.configuration(id)) {
-            (Some(old), Some(new)) => same(old, new),
-            _ => false,
-        })
 }
 
 fn describe(url: &str, error: &RefreshError) -> String {
@@ -393,5 +379,6 @@ fn load(settings: &GlobalConfSettings, store: &Store) -> Result<Option<GlobalCon
     if conf.instance() != anchor.instance {
         return Ok(None);
     }
-    Ok(Some(GlobalConf::new(&anchor.instance, configurations.collect())?))
+    let conf = GlobalConf::new(&anchor.instance, configurations.collect())?;
+    Ok(Some(conf.without_expired_partners(OffsetDateTime::now_utc()).unwrap_or(conf)))
 }

@@ -18,6 +18,7 @@ use crate::health::work::State;
 use crate::outgoing::fake::{
     FakeServer, IMPATIENT, Reply, TestKey, nobody, self_signed, shared_parameters,
 };
+use crate::settings::AllowedFederations;
 
 fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
@@ -457,20 +458,26 @@ async fn the_loop_refreshes_when_asked_and_stops() {
     tokio::time::timeout(Duration::from_secs(5), running).await.unwrap().unwrap();
 }
 
-#[test]
-fn without_https_only_http_is_tried() {
-    let location = |url: &str| Location { url: url.to_owned(), certificates: Vec::new() };
-    let both = vec![location("https://a/"), location("http://a/")];
-    assert_eq!(usable(both.clone(), true), both);
-    assert_eq!(usable(both, false), vec![location("http://a/")]);
-    // Kept, so that the error tells why it does not work.
-    assert_eq!(usable(vec![location("https://a/")], false), vec![location("https://a/")]);
-}
-
-#[test]
-fn without_a_configuration_the_next_try_comes_sooner() {
-    let seconds = Duration::from_secs;
-    assert_eq!(next_refresh(seconds(60), true), seconds(60));
-    assert_eq!(next_refresh(seconds(60), false), seconds(10));
-    assert_eq!(next_refresh(seconds(2), false), seconds(2));
+#[tokio::test]
+async fn a_partner_is_unknown_once_it_expires_between_refreshes() {
+    let (own, partner) = (Registry::new("AA").await, Registry::new("BB").await);
+    own.publish_all(&shared_parameters("AA"), vec![partner.anchor()]);
+    let shared = shared_parameters("BB").to_xml(Version::V6).unwrap();
+    // Expiry dates are in whole seconds.
+    let soon = now() + time::Duration::seconds(3);
+    let files = [(SHARED_PARAMETERS, "/s.xml", shared)];
+    partner.publish_until(Version::V6, &files, soon, &partner.key, &partner.certificate);
+    let world = world(&own.anchor(), AllowedFederations::All);
+    world.client.refresh_once(now()).await.unwrap();
+    let known = || world.client.current().unwrap().instances().count();
+    assert_eq!(known(), 2);
+    let (_sender, mut stop) = watch::channel(false);
+    let mut changes = world.client.subscribe();
+    changes.mark_unchanged();
+    tokio::select! {
+        _ = world.client.rest(Duration::from_secs(60), &mut stop) => panic!("too early"),
+        changed = changes.changed() => changed.unwrap(),
+    }
+    assert_eq!(known(), 1);
+    assert!(now() > soon - time::Duration::seconds(1));
 }

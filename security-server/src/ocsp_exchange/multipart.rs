@@ -125,4 +125,24 @@ mod tests {
         let many = "--B\r\n\r\n\r\n".repeat(65) + "--B--";
         assert_eq!(bodies(&many), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn anything_is_read_or_refused(body: Vec<u8>, boundary in "[A-C-]{1,3}") {
+            let _ = read(&body, &boundary);
+        }
+
+        #[test]
+        fn nearly_a_multipart_is_read_or_refused(text in "(--B|-|\r|\n|B|a: b|--B--){0,12}") {
+            let _ = read(text.as_bytes(), "B");
+        }
+
+        #[test]
+        fn parts_come_back(parts: Vec<Vec<u8>>) {
+            let parts: Vec<&[u8]> = parts.iter().take(64).map(Vec::as_slice).collect();
+            let bytes = write(&parts, "a/b", "a boundary that is in none of them");
+            let read = read(&bytes, "a boundary that is in none of them").unwrap();
+            proptest::prop_assert_eq!(read.iter().map(|p| p.body).collect::<Vec<_>>(), parts);
+        }
+    }
 }
