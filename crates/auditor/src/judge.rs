@@ -1,26 +1,25 @@
 //! The judgement, in X-Road's order (`AsicContainerVerifier.verify`).
 
-use std::borrow::Cow;
-
 use causeway_asic::{AsicError, Container, entry};
 use causeway_globalconf::GlobalConf;
 use causeway_message::{Fault, Sender, sender_of};
+use causeway_pki::ocsp::{self, OcspResponse};
 use causeway_pki::tsp::{TimestampToken, TspError};
-use causeway_pki::{DigestAlgorithm, KeyKind};
-use causeway_signature::hashchain::{self, DigestValue, Input, Resolve};
+use causeway_pki::{Certificate, DigestAlgorithm, KeyKind};
+use causeway_signature::hashchain::DigestValue;
 use causeway_signature::verify::{
     self, Absent, ChainDocuments, Content, Coverage, Part, Verified, judge_coverage,
 };
 use causeway_signature::xades::SignatureDocument;
-use causeway_signature::{MESSAGE, SIGNATURE_CHAIN_RESULT, SIGNATURES, SignatureError};
+use causeway_signature::{MESSAGE, SIGNATURE_CHAIN_RESULT, SignatureError};
 use time::{Duration, OffsetDateTime};
 
+use crate::chains::{judge_timestamp_chain, stated_digests};
 use crate::report::{
     Check, Failure, MessageFacts, NotCovered, OcspFacts, Report, SignerFacts, TimestampFacts,
     Verdict, shown,
 };
 use crate::rules;
-use crate::trust::ByConfiguration;
 
 /// How far clocks of honest servers differ.
 const CLOCK_SKEW: Duration = Duration::minutes(5);
@@ -181,7 +180,9 @@ impl Judge<'_> {
         )?;
         let stamped = match &container.ts_hash_chain_result {
             Some(result) => {
-                let chain = judge_timestamp_chain(container, result);
+                let chain = judge_timestamp_chain(container, result).map_err(|(text, rule)| {
+                    failure("malformed_signature", text, rule.map(str::to_owned))
+                });
                 self.check("timestamp's hash chain", chain)?;
                 &result[..]
             }
@@ -252,9 +253,9 @@ impl Judge<'_> {
                 return self.check("sender", Err(failure("internal_error", text, None)));
             }
         };
-        let trust = ByConfiguration(self.conf);
+        let trust = self.conf;
         let client = &sender.client;
-        match verify::verify(document, chain, &parts, Absent::Reported, client, at, &trust) {
+        match verify::verify(document, chain, &parts, Absent::Reported, client, at, trust) {
             Ok(verified) => {
                 self.note_verified(document, chain, verified);
                 Ok(())
@@ -271,7 +272,7 @@ impl Judge<'_> {
                         Absent::Reported,
                         client,
                         at,
-                        &trust,
+                        trust,
                     )
                     .is_ok_and(|v| !covers_attachments_directly(document, &v.coverage))
                 {
@@ -298,25 +299,11 @@ impl Judge<'_> {
         self.report.checks.push(Check { name: "OCSP responses", passed: true });
 
         let signer = verified.signer;
-        let trust = ByConfiguration(self.conf);
         let subjects = std::iter::once(&signer.certificate)
             .chain(document.extra().iter().map(|extra| &extra.certificate));
         for subject in subjects {
-            let issuer = trust_issuer(self.conf, signer.member.instance(), subject);
-            let Some((issuer, response)) = issuer.and_then(|issuer| {
-                let response = signer.ocsp.iter().find(|r| r.matches(subject, &issuer))?;
-                Some((issuer, response))
-            }) else {
-                continue;
-            };
-            self.report.ocsp.push(OcspFacts {
-                certificate: subject.subject_rfc2253(),
-                produced_at: response.produced_at(),
-                this_update: response.this_update(),
-                responder: trust
-                    .responder(response, subject, &issuer)
-                    .map(|responder| responder.subject_rfc2253()),
-            });
+            let facts = ocsp_facts(self.conf, signer.member.instance(), subject, &signer.ocsp);
+            self.report.ocsp.extend(facts);
         }
         if let Some(facts) = &mut self.report.signer {
             facts.member = Some(signer.member.to_string());
@@ -378,12 +365,23 @@ impl Judge<'_> {
     }
 }
 
-fn trust_issuer(
+/// What the response that vouches for a certificate says, and who said it.
+fn ocsp_facts(
     conf: &GlobalConf,
     instance: &str,
-    subject: &causeway_pki::Certificate,
-) -> Option<causeway_pki::Certificate> {
-    conf.issuer_of(instance, subject).map(|entry| entry.certificate.clone())
+    subject: &Certificate,
+    responses: &[OcspResponse],
+) -> Option<OcspFacts> {
+    let issuer = conf.issuer_of(instance, subject)?;
+    let response = responses.iter().find(|r| r.matches(subject, &issuer.certificate))?;
+    let trust = conf.ocsp_trust(issuer);
+    let responder = ocsp::verify_signature(response, subject, &issuer.certificate, &trust).ok();
+    Some(OcspFacts {
+        certificate: subject.subject_rfc2253(),
+        produced_at: response.produced_at(),
+        this_update: response.this_update(),
+        responder: responder.map(|responder| responder.subject_rfc2253()),
+    })
 }
 
 fn required_reference(document: &SignatureDocument) -> Result<(), Failure> {
@@ -413,72 +411,6 @@ fn failed_check(error: &SignatureError) -> &'static str {
         SignatureError::CertificatePath { .. } => "certificate path and OCSP responses",
         _ => "signature",
     }
-}
-
-/// The files that hash chains may refer to.
-struct Entries<'c>(&'c Container);
-
-impl Entries<'_> {
-    fn find(&self, uri: &str) -> Option<&[u8]> {
-        let container = self.0;
-        let document = match uri.strip_prefix('/').unwrap_or(uri) {
-            entry::MESSAGE => Some(&container.message),
-            entry::SIGNATURES => Some(&container.signatures),
-            entry::SIGNATURE_CHAIN => container.sig_hash_chain.as_ref(),
-            entry::SIGNATURE_CHAIN_RESULT => container.sig_hash_chain_result.as_ref(),
-            entry::TIMESTAMP_CHAIN => container.ts_hash_chain.as_ref(),
-            entry::TIMESTAMP_CHAIN_RESULT => container.ts_hash_chain_result.as_ref(),
-            _ => None,
-        };
-        document.map(|bytes| &bytes[..])
-    }
-}
-
-impl Resolve for Entries<'_> {
-    fn resolve(&self, uri: &str) -> Option<Cow<'_, [u8]>> {
-        self.find(uri).map(Cow::Borrowed)
-    }
-
-    fn must_resolve(&self, uri: &str) -> bool {
-        self.find(uri).is_some()
-    }
-}
-
-fn judge_timestamp_chain(container: &Container, result: &[u8]) -> Result<(), Failure> {
-    let inputs = [Input { name: SIGNATURES, digest: None }];
-    hashchain::verify(result, &inputs, &Entries(container)).map(|_| ()).map_err(|error| {
-        let text = format!("The timestamp's hash chain does not hold: {error}");
-        let error = SignatureError::HashChain(error);
-        failure("malformed_signature", text, rules::stricter(&error).map(str::to_owned))
-    })
-}
-
-/// A resolver that compares nothing: for reading what a chain states that was found to hold.
-struct Stated<'c>(&'c [u8]);
-
-impl Resolve for Stated<'_> {
-    fn resolve(&self, _uri: &str) -> Option<Cow<'_, [u8]>> {
-        Some(Cow::Borrowed(self.0))
-    }
-
-    fn must_resolve(&self, _uri: &str) -> bool {
-        false
-    }
-}
-
-/// The digests that the signature, or its chain, states of files.
-fn stated_digests(
-    document: &SignatureDocument,
-    chain: Option<ChainDocuments<'_>>,
-) -> Vec<(String, DigestValue)> {
-    let mut stated: Vec<(String, DigestValue)> =
-        document.references().iter().map(|r| (r.uri.clone(), r.digest.clone())).collect();
-    if let Some(chain) = chain.filter(|_| document.reference(SIGNATURE_CHAIN_RESULT).is_some()) {
-        let covered =
-            hashchain::verify(chain.result, &[], &Stated(chain.chain)).unwrap_or_default();
-        stated.extend(covered.into_iter().map(|covered| (covered.uri, covered.stated)));
-    }
-    stated
 }
 
 /// What the moment of judgement is called in reports.

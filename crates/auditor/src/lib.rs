@@ -7,6 +7,7 @@
 //! says what the signature does *not* cover, which a bare verdict hides. [`configuration`] and
 //! [`mod@extract`] read and write files for the binary `auditor`, whose commands are in [`cli`].
 
+mod chains;
 pub mod cli;
 pub mod configuration;
 pub mod extract;
@@ -14,7 +15,6 @@ mod judge;
 mod report;
 mod rules;
 mod text;
-mod trust;
 
 pub use judge::{judge, refuse};
 pub use report::{

@@ -24,7 +24,7 @@ pub(crate) fn stricter(error: &SignatureError) -> Option<&'static str> {
 
 /// As [`stricter`], by the text of an error.
 pub(crate) fn stricter_by_text(text: &str) -> Option<&'static str> {
-    const TEXTS: [(&str, &str); 13] = [
+    const TEXTS: [(&str, &str); 14] = [
         ("does not cover '/attachment", ATTACHMENT),
         ("does not cover its signed properties", PROPERTIES),
         ("do not name the signing certificate", PROPERTIES),
@@ -37,6 +37,10 @@ pub(crate) fn stricter_by_text(text: &str) -> Option<&'static str> {
         ("document type", "XML must not declare a document type"),
         ("the bound on", "XML must stay within bounds of size and depth"),
         ("too deep", "hash chains must stay within bounds of size and depth"),
+        (
+            "may not certify signing keys",
+            "an authority for authentication alone may not certify signers",
+        ),
         ("from the future", "an OCSP response must not be from after the time of judgement"),
     ];
     TEXTS.iter().find(|(part, _)| text.contains(part)).map(|(_, rule)| *rule)

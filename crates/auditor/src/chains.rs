@@ -1,0 +1,81 @@
+//! Hash chains of a container: that of the timestamp judged, that of the signature read.
+
+use std::borrow::Cow;
+
+use causeway_asic::{Container, entry};
+use causeway_signature::hashchain::{self, DigestValue, Input, Resolve};
+use causeway_signature::verify::ChainDocuments;
+use causeway_signature::xades::SignatureDocument;
+use causeway_signature::{SIGNATURE_CHAIN_RESULT, SIGNATURES, SignatureError};
+
+use crate::rules;
+
+/// The files that hash chains may refer to.
+struct Entries<'c>(&'c Container);
+
+impl Entries<'_> {
+    fn find(&self, uri: &str) -> Option<&[u8]> {
+        let container = self.0;
+        let document = match uri.strip_prefix('/').unwrap_or(uri) {
+            entry::MESSAGE => Some(&container.message),
+            entry::SIGNATURES => Some(&container.signatures),
+            entry::SIGNATURE_CHAIN => container.sig_hash_chain.as_ref(),
+            entry::SIGNATURE_CHAIN_RESULT => container.sig_hash_chain_result.as_ref(),
+            entry::TIMESTAMP_CHAIN => container.ts_hash_chain.as_ref(),
+            entry::TIMESTAMP_CHAIN_RESULT => container.ts_hash_chain_result.as_ref(),
+            _ => None,
+        };
+        document.map(|bytes| &bytes[..])
+    }
+}
+
+impl Resolve for Entries<'_> {
+    fn resolve(&self, uri: &str) -> Option<Cow<'_, [u8]>> {
+        self.find(uri).map(Cow::Borrowed)
+    }
+
+    fn must_resolve(&self, uri: &str) -> bool {
+        self.find(uri).is_some()
+    }
+}
+
+/// Judges the hash chain from the signature document to what the timestamp stamps. Returns the text of
+/// what is wrong, and the rule where X-Road does not have it.
+pub(crate) fn judge_timestamp_chain(
+    container: &Container,
+    result: &[u8],
+) -> Result<(), (String, Option<&'static str>)> {
+    let inputs = [Input { name: SIGNATURES, digest: None }];
+    hashchain::verify(result, &inputs, &Entries(container)).map(|_| ()).map_err(|error| {
+        let text = format!("The timestamp's hash chain does not hold: {error}");
+        (text, rules::stricter(&SignatureError::HashChain(error)))
+    })
+}
+
+/// A resolver that compares nothing: for reading what a chain states that was found to hold.
+struct Stated<'c>(&'c [u8]);
+
+impl Resolve for Stated<'_> {
+    fn resolve(&self, _uri: &str) -> Option<Cow<'_, [u8]>> {
+        Some(Cow::Borrowed(self.0))
+    }
+
+    fn must_resolve(&self, _uri: &str) -> bool {
+        false
+    }
+}
+
+/// The digests that the signature, or its chain, states of files.
+pub(crate) fn stated_digests(
+    document: &SignatureDocument,
+    chain: Option<ChainDocuments<'_>>,
+) -> Vec<(String, DigestValue)> {
+    let mut stated: Vec<(String, DigestValue)> =
+        document.references().iter().map(|r| (r.uri.clone(), r.digest.clone())).collect();
+    if let Some(chain) = chain.filter(|_| document.reference(SIGNATURE_CHAIN_RESULT).is_some()) {
+        let covered =
+            hashchain::verify(chain.result, &[], &Stated(chain.chain)).unwrap_or_default();
+        stated.extend(covered.into_iter().map(|covered| (covered.uri, covered.stated)));
+    }
+    stated
+}
