@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Refusal;
 use super::console::Console;
+use super::place::saved_global_conf;
 use crate::settings::Settings;
 
 #[derive(Debug, clap::Args)]
@@ -47,14 +48,16 @@ pub(super) fn check(file: &Path, as_json: bool, console: &mut Console<'_>) -> Re
                     |e| json!({"file": e.file, "line": e.line, "key": e.key, "message": e.message}),
                 )
                 .collect();
-            console.json(&json!({ "errors": errors, "missing": [] }))?;
+            console.json(&json!({ "errors": errors, "missing": [], "doubts": [] }))?;
             return Err(Refusal::Said);
         }
         Err(errors) => return Err(errors.into()),
     };
     let missing = missing(&settings);
+    let doubts =
+        saved_global_conf(&settings).map(|conf| settings.doubts(&conf)).unwrap_or_default();
     if as_json {
-        return console.json(&json!({ "errors": [], "missing": missing }));
+        return console.json(&json!({ "errors": [], "missing": missing, "doubts": doubts }));
     }
     let services: usize = settings.clients.iter().map(|client| client.services.len()).sum();
     console.line(format_args!(
@@ -65,6 +68,9 @@ pub(super) fn check(file: &Path, as_json: bool, console: &mut Console<'_>) -> Re
     ))?;
     for what in missing {
         console.line(format_args!("Still missing: {what}"))?;
+    }
+    for doubt in doubts {
+        console.line(format_args!("Doubtful: {doubt}"))?;
     }
     Ok(())
 }

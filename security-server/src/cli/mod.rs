@@ -35,7 +35,7 @@ enum Command {
     /// Look after the configuration.
     Config(config::ConfigArguments),
     /// Look after keys, certificate requests and certificates.
-    Keys(keys::KeysArguments),
+    Keys(Box<keys::KeysArguments>),
     /// Make the self-signed TLS certificate that information systems see.
     InternalTls(internal_tls::InternalTlsArguments),
 }

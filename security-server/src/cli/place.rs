@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use causeway_globalconf::GlobalConf;
 use causeway_keys::{Pin, PinPolicy, PinSource, SoftwareToken};
 
 use super::Refusal;
+use crate::globalconf_client::read_folder;
 use crate::settings::Settings;
 
 /// Which token.
@@ -156,4 +158,10 @@ fn typed_twice() -> Result<Pin, Refusal> {
         return Err(Refusal::because("the two PINs differ; nothing was changed"));
     }
     Pin::new(first.as_str()).map_err(Refusal::because)
+}
+
+/// The global configuration that the server keeps, if it has one yet.
+pub(super) fn saved_global_conf(settings: &Settings) -> Option<GlobalConf> {
+    let files = read_folder(&settings.global_conf_folder()).ok()?;
+    GlobalConf::from_directory_files(files).ok()
 }

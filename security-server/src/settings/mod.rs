@@ -9,6 +9,7 @@
 
 mod clients;
 mod document;
+mod doubts;
 mod problem;
 mod quantity;
 mod read;

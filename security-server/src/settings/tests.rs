@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use causeway_globalconf::{Anchor, AnchorSource, EncodedCertificate};
+use causeway_globalconf::shared::{GlobalGroup, GlobalSettings, Member, SecurityServer};
+use causeway_globalconf::{
+    Anchor, AnchorSource, EncodedCertificate, GlobalConf, InstanceConfiguration, SharedParameters,
+    Version,
+};
 use causeway_identifiers::ClientId;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -393,6 +397,64 @@ fn where_pins_come_from() {
     assert_eq!(with("env:X").unwrap().token.pin, PinSource::Environment("X".to_owned()));
     assert!(with("file:gone").unwrap_err().to_string().contains("is not a file"));
     assert!(!with("Secret1234").unwrap_err().to_string().contains("Secret1234"));
+}
+
+#[test]
+fn what_the_registry_does_not_know() {
+    let folder = folder();
+    let text = format!(
+        "{MINIMAL}{}",
+        r#"
+[timestamping]
+services = ["Time One"]
+[[clients]]
+id = "DEV/GOV/1234/A"
+local_groups = { friends = ["DEV/COM/1/X"] }
+[[clients.services]]
+code = "a"
+url = "http://a"
+allow = ["DEV/GOV/1234", "DEV/COM/2/X", "GLOBALGROUP:DEV/g", "GLOBALGROUP:DEV/h", "LOCALGROUP:friends"]
+"#
+    );
+    let settings = load(&folder, &text).unwrap();
+    let member = causeway_identifiers::MemberId::parse("DEV/GOV/1234").unwrap();
+    let shared = SharedParameters {
+        instance: "DEV".to_owned(),
+        sources: Vec::new(),
+        approved_cas: Vec::new(),
+        approved_tsas: Vec::new(),
+        members: vec![Member {
+            id: member.clone(),
+            class_description: String::new(),
+            name: "Ministry".to_owned(),
+            subsystems: Vec::new(),
+        }],
+        security_servers: vec![SecurityServer {
+            id: settings.server.clone(),
+            address: None,
+            auth_cert_hashes: Vec::new(),
+            clients: Vec::new(),
+            maintenance: None,
+        }],
+        global_groups: vec![GlobalGroup {
+            code: "g".to_owned(),
+            description: String::new(),
+            members: Vec::new(),
+        }],
+        settings: GlobalSettings { member_classes: Vec::new(), ocsp_freshness_seconds: 3600 },
+    };
+    let own = InstanceConfiguration::new(shared, Version::V5, None);
+    let conf = GlobalConf::new("DEV", vec![own]).unwrap();
+    assert_eq!(
+        settings.doubts(&conf),
+        [
+            "'Time One' is no approved timestamping service; there are: ",
+            "GLOBALGROUP:DEV/h, allowed the service 'a' of SUBSYSTEM:DEV/GOV/1234/A, is not in the registry",
+            "SUBSYSTEM:DEV/COM/1/X, in the group 'friends' of SUBSYSTEM:DEV/GOV/1234/A, is not in the registry",
+            "SUBSYSTEM:DEV/COM/2/X, allowed the service 'a' of SUBSYSTEM:DEV/GOV/1234/A, is not in the registry",
+            "SUBSYSTEM:DEV/GOV/1234/A is not registered on SERVER:DEV/GOV/1234/SS1; register it, or write registered = false",
+        ]
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Refusal, choose};
 use crate::cli::console::{Console, printable};
-use crate::cli::place::Found;
+use crate::cli::place::{Found, saved_global_conf};
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("name_of_subject").required(true).args(["profile", "subject"]))]
@@ -32,9 +32,10 @@ pub(super) struct CsrArguments {
     /// The server, INSTANCE/CLASS/CODE/SERVER. Default: as the configuration says.
     #[arg(long, value_parser = SecurityServerId::parse)]
     server: Option<SecurityServerId>,
-    /// The organisation's name, for profiles that have it.
-    #[arg(long, default_value = "")]
-    name: String,
+    /// The organisation's name, for profiles that have it. Default: the member's name in the global
+    /// configuration, if this server has one already.
+    #[arg(long)]
+    name: Option<String>,
     /// A host name of this server; may be repeated. The first is the subject's, where the profile
     /// has one; all become alternative names.
     #[arg(long, value_name = "HOST")]
@@ -71,11 +72,18 @@ pub(super) fn make(
     let owner = server.as_ref().map(|server| server.owner().clone());
     let member = match key.usage {
         Usage::Authentication => None,
-        Usage::Signing => Some(arguments.member.clone().or(owner).ok_or_else(|| {
+        Usage::Signing => Some(arguments.member.clone().or(owner.clone()).ok_or_else(|| {
             Refusal::because("whose signatures is it for? Say --member INSTANCE/CLASS/CODE")
         })?),
     };
-    let subject = subject(&key, arguments, server.as_ref(), member.as_ref())?;
+    let name = match (&arguments.name, &found.settings, member.as_ref().or(owner.as_ref())) {
+        (Some(name), _, _) => name.clone(),
+        (None, Some(settings), Some(member)) => saved_global_conf(settings)
+            .and_then(|conf| conf.member_name(member).map(str::to_owned))
+            .unwrap_or_default(),
+        _ => String::new(),
+    };
+    let subject = subject(&key, arguments, server.as_ref(), member.as_ref(), &name)?;
     let template = RequestTemplate::new(&subject)
         .map_err(Refusal::because)?
         .alt_names(arguments.dns.iter().map(|host| SubjectAltName::from_host(host)));
@@ -129,6 +137,7 @@ fn subject(
     arguments: &CsrArguments,
     server: Option<&SecurityServerId>,
     member: Option<&MemberId>,
+    name: &str,
 ) -> Result<Vec<Attribute>, Refusal> {
     if let Some(text) = &arguments.subject {
         return parse_subject(text).map_err(Refusal::because);
@@ -149,8 +158,8 @@ fn subject(
     })?;
     let dns = arguments.dns.first().map(String::as_str).unwrap_or_default();
     let fields = match member {
-        Some(member) => profile.sign_subject(server, member, &arguments.name),
-        None => profile.auth_subject(server, &arguments.name, dns),
+        Some(member) => profile.sign_subject(server, member, name),
+        None => profile.auth_subject(server, name, dns),
     };
     if fields.is_empty() {
         return Err(Refusal::because(format!(
