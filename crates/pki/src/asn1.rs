@@ -67,6 +67,10 @@ impl<'a> Oid<'a> {
         let complete = content.len() <= MAX_OID && content.last()? & 0x80 == 0;
         complete.then_some(Self(content))
     }
+
+    pub(crate) fn content(self) -> &'a [u8] {
+        self.0
+    }
 }
 
 impl PartialEq<ObjectIdentifier> for Oid<'_> {

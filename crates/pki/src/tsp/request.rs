@@ -1,5 +1,3 @@
-use der::asn1::ObjectIdentifier;
-
 use crate::asn1::{self, Reader, tag};
 use crate::{DigestAlgorithm, PkiError};
 
@@ -20,9 +18,16 @@ pub fn request(algorithm: DigestAlgorithm, imprint: &[u8]) -> Vec<u8> {
 pub struct TimestampRequest {
     algorithm: DigestAlgorithm,
     imprint: Vec<u8>,
-    policy: Option<String>,
+    policy: Option<Policy>,
     nonce: Option<Vec<u8>>,
     certificate_wanted: bool,
+}
+
+/// The policy as it is written and as it is encoded (content octets).
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Policy {
+    dotted: String,
+    content: Vec<u8>,
 }
 
 impl TimestampRequest {
@@ -69,7 +74,10 @@ impl TimestampRequest {
         }
         let (algorithm, imprint) = read_imprint(reader.sequence()?)?;
         let policy = match reader.peek() {
-            Some(tag::OID) => Some(reader.oid()?.to_string()),
+            Some(tag::OID) => {
+                let policy = reader.oid()?;
+                Some(Policy { dotted: policy.to_string(), content: policy.content().to_vec() })
+            }
             _ => None,
         };
         let nonce = match reader.peek() {
@@ -97,8 +105,8 @@ impl TimestampRequest {
     /// The request's DER.
     pub fn to_der(&self) -> Vec<u8> {
         let mut parts = vec![vec![tag::INTEGER, 1, 1], self.imprint_der(false)];
-        if let Some(Ok(policy)) = self.policy.as_deref().map(ObjectIdentifier::new) {
-            parts.push(asn1::oid(&policy));
+        if let Some(policy) = &self.policy {
+            parts.push(asn1::element(tag::OID, &[&policy.content]));
         }
         if let Some(nonce) = &self.nonce {
             parts.push(asn1::element(tag::INTEGER, &[nonce]));
@@ -125,7 +133,7 @@ impl TimestampRequest {
 
     /// The policy asked for, dotted.
     pub fn policy(&self) -> Option<&str> {
-        self.policy.as_deref()
+        self.policy.as_ref().map(|policy| policy.dotted.as_str())
     }
 
     /// Content octets of the nonce.

@@ -118,15 +118,10 @@ fn many_alike_authorities_do_not_cost_much() {
         .map(|serial| {
             let mut template = template("alike", &key, serial);
             template.basic_constraints = Some(BasicConstraints { ca: true, path_len: None });
-            let authority =
-                Authority { key: TestKey::p256(), certificate: root.certificate.clone() };
-            let _ = &authority;
             root.issue(&template)
         })
         .collect();
     let other = Authority::root("other", TestKey::p256());
-    let mut looped = template("alike", &key, 99);
-    looped.basic_constraints = Some(BasicConstraints { ca: true, path_len: None });
     let leaf = template("leaf", &TestKey::p256(), 100).issue(&key, &alike[0]).unwrap();
     let error = chain::judge(&leaf, &alike, &other.certificate, noon()).unwrap_err();
     assert_eq!(error, ChainError::TooMany);

@@ -16,9 +16,12 @@ fn read_all(bytes: &[u8]) {
     }
     let _ = OcspRequest::parse(bytes);
     let _ = OcspResponse::parse(bytes);
-    let _ = TimestampRequest::parse(bytes);
+    if let Ok(request) = TimestampRequest::parse(bytes) {
+        assert_eq!(TimestampRequest::parse(&request.to_der()).unwrap(), request);
+    }
     let _ = TimestampResponse::parse(bytes);
     if let Ok(token) = TimestampToken::parse(bytes) {
+        assert_eq!(TimestampToken::parse(token.der()).unwrap(), token);
         let _ = token.verify(b"x", token.certificates());
     }
     let _ = CertificateRequest::parse(bytes);
