@@ -1,0 +1,213 @@
+//! The commands themselves.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{Asked, Load, Task, show};
+use crate::ecosystem::folder::log_file;
+use crate::load::{Plan, Report, drive, process};
+use crate::options::{Options, Step};
+use crate::progress::Reporter;
+use crate::{Ecosystem, SandboxError, evidence, story};
+
+/// Does what is asked; `false` when it was done and is not well.
+pub(super) async fn run(asked: &Asked) -> Result<bool, SandboxError> {
+    match &asked.task {
+        Task::Story { once, evidence } => tell_story(asked, *once, evidence.as_deref()).await,
+        Task::Load(load) => measure(asked, load).await,
+    }
+}
+
+async fn tell_story(
+    asked: &Asked,
+    once: bool,
+    evidence: Option<&Path>,
+) -> Result<bool, SandboxError> {
+    let language = asked.language;
+    let reporter = Arc::new(Reporter::new(language));
+    let Some(ecosystem) = start(asked, &reporter, "info").await? else { return Ok(false) };
+    let told = tokio::select! {
+        told = play(asked, &reporter, &ecosystem, evidence) => told,
+        () = told_to_stop() => Ok(false),
+    };
+    if let (false, Ok(_)) = (once, &told) {
+        show::next_steps(language, &ecosystem);
+        told_to_stop().await;
+        eprintln!("\n{}", language.stopping());
+    }
+    ecosystem.stop().await;
+    // One that stayed up did what it was asked for.
+    told.map(|verified| verified || !once)
+}
+
+async fn play(
+    asked: &Asked,
+    reporter: &Reporter,
+    ecosystem: &Ecosystem,
+    evidence: Option<&Path>,
+) -> Result<bool, SandboxError> {
+    let language = asked.language;
+    let begun = Instant::now();
+    let (decision, exchanges) = story::decide(ecosystem).await;
+    reporter.done(&language.story_played(exchanges.len()), begun.elapsed());
+    let begun = Instant::now();
+    let outcome = story::judge(ecosystem, decision, exchanges).await?;
+    let containers = outcome.judged.iter().map(|judged| judged.evidence.len()).sum();
+    reporter.done(&language.story_judged(containers), begun.elapsed());
+    show::story(language, ecosystem, &outcome);
+    if let Some(folder) = evidence {
+        evidence::write(folder, ecosystem, &outcome.configuration, &outcome.judged, language)?;
+        println!("{}", language.evidence_written(&folder.display().to_string()));
+    }
+    Ok(outcome.is_verified())
+}
+
+async fn measure(asked: &Asked, load: &Load) -> Result<bool, SandboxError> {
+    let reporter = Arc::new(Reporter::new(asked.language));
+    if let Some(url) = &load.target {
+        let mut plan = Plan::for_url(url)?;
+        fit(&mut plan, load);
+        return report(asked, load, plan, None).await;
+    }
+    let Some(ecosystem) = start(asked, &reporter, "warn").await? else { return Ok(false) };
+    let mut plan = Plan::for_ecosystem(&ecosystem, load.body, load.post)?;
+    fit(&mut plan, load);
+    let key = Some(asked.options.key.to_string());
+    let done = tokio::select! {
+        done = report(asked, load, plan, key) => done,
+        () = told_to_stop() => Ok(false),
+    };
+    ecosystem.stop().await;
+    done
+}
+
+fn fit(plan: &mut Plan, load: &Load) {
+    (plan.connections, plan.duration, plan.warm_up) = (load.connections, load.duration, load.warm_up);
+}
+
+/// Measures and prints; well when something was exchanged, and nothing failed.
+async fn report(
+    asked: &Asked,
+    load: &Load,
+    plan: Plan,
+    key: Option<String>,
+) -> Result<bool, SandboxError> {
+    let seconds = load.duration.as_secs().to_string();
+    eprintln!("… {}", asked.language.loading(&seconds, load.connections));
+    let outcome = drive(plan.clone()).await?;
+    let report = Report::new(&plan, key, &outcome);
+    if load.json {
+        let text = serde_json::to_string_pretty(&report).map_err(SandboxError::part("JSON"))?;
+        println!("{text}");
+    } else {
+        show::load(asked.language, &report);
+    }
+    Ok(report.exchanges > 0 && report.failed() == 0)
+}
+
+/// Starts the ecosystem with its log; `None` when told to stop meanwhile.
+async fn start(
+    asked: &Asked,
+    reporter: &Arc<Reporter>,
+    filter: &str,
+) -> Result<Option<Ecosystem>, SandboxError> {
+    let begun = Instant::now();
+    let log = begin_logging(filter);
+    let progress = {
+        let reporter = Arc::clone(reporter);
+        Arc::new(move |step: &Step, state| {
+            if let Step::Folder(path, _) = step {
+                log.open(path);
+            }
+            reporter.step(step, state);
+        })
+    };
+    let options = Options { progress: Some(progress), ..asked.options.clone() };
+    let ecosystem = tokio::select! {
+        started = Ecosystem::start(options) => started?,
+        () = told_to_stop() => return Ok(None),
+    };
+    let memory = process::memory().map(|memory| asked.language.memory(memory.resident / 1_000_000));
+    reporter.done(&asked.language.started(&memory.unwrap_or_default()), begun.elapsed());
+    Ok(Some(ecosystem))
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn told_to_stop() {
+    let wait = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            // Then the signal ends the process by itself.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => {}
+        () = wait(SignalKind::terminate()) => {}
+    }
+    // Whoever asks again will not wait.
+    tokio::spawn(async move {
+        tokio::select! {
+            () = wait(SignalKind::interrupt()) => std::process::exit(130),
+            () = tokio::time::sleep(Duration::from_secs(3600)) => {}
+        }
+    });
+}
+
+/// The servers' own log: into a file of the data folder, which is not known at first, or onto
+/// standard error when `RUST_LOG` asks for it.
+fn begin_logging(filter: &str) -> Log {
+    let log = Log::default();
+    let wanted = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty());
+    let builder = tracing_subscriber::fmt();
+    // A subscriber that is there already belongs to somebody who embeds us.
+    let _ = match wanted {
+        Some(wanted) => {
+            builder.with_env_filter(EnvFilter::new(wanted)).with_writer(io::stderr).try_init()
+        }
+        None => {
+            let writer = log.clone();
+            builder
+                .with_env_filter(EnvFilter::new(filter))
+                .with_ansi(false)
+                .with_writer(move || writer.clone())
+                .try_init()
+        }
+    };
+    log
+}
+
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<OnceLock<File>>);
+
+impl Log {
+    /// Opens the file; without it, nothing is logged.
+    fn open(&self, folder: &Path) {
+        let file = File::options().create(true).append(true).open(log_file(folder));
+        if let Ok(file) = file {
+            // Opened once.
+            let _ = self.0.set(file);
+        }
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self.0.get() {
+            Some(mut file) => file.write(line),
+            None => Ok(line.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

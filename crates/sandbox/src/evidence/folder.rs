@@ -1,0 +1,65 @@
+//! The evidence as files, for tools of others.
+
+use std::fs::File;
+use std::path::Path;
+
+use causeway_asic::Limits;
+use causeway_asic::archive::Archive;
+
+use super::{Judged, file_name, write_file};
+use crate::texts::Language;
+use crate::{Ecosystem, SandboxError};
+
+/// The largest file of a verification configuration that is unpacked, in bytes.
+const MAX_FILE: u64 = 64 << 20;
+
+/// Writes containers, verification configuration (packed and unpacked), certificates, and a text
+/// that says how to check them with other tools, into a folder.
+///
+/// # Errors
+/// When files cannot be written, or the verification configuration cannot be unpacked.
+pub fn write(
+    folder: &Path,
+    ecosystem: &Ecosystem,
+    configuration: &Path,
+    judged: &[Judged],
+    language: Language,
+) -> Result<(), SandboxError> {
+    std::fs::create_dir_all(folder).map_err(SandboxError::io(folder))?;
+    for (number, judged) in (1..).zip(judged) {
+        for evidence in &judged.evidence {
+            write_file(folder, &file_name(number, evidence), &evidence.container)?;
+        }
+    }
+    let zip = std::fs::read(configuration).map_err(SandboxError::io(configuration))?;
+    write_file(folder, "verificationconf.zip", &zip)?;
+    unpack(configuration, folder)?;
+    let authorities = ecosystem.authorities();
+    let certificates = [
+        ("ca.pem", authorities.ca().certificate()),
+        ("ocsp.pem", authorities.ocsp_certificate()),
+        ("tsa.pem", authorities.tsa_certificate()),
+    ];
+    for (name, certificate) in certificates {
+        write_file(folder, name, certificate.to_pem().as_bytes())?;
+    }
+    write_file(folder, "check.sh", include_bytes!("check.sh"))?;
+    write_file(folder, "README.txt", language.evidence_readme().as_bytes())
+}
+
+/// Unpacks the archive; its names are those that our own server gives, and are checked all the same.
+fn unpack(configuration: &Path, folder: &Path) -> Result<(), SandboxError> {
+    let failed = |error: causeway_asic::AsicError| SandboxError::part("verificationconf")(error);
+    let file = File::open(configuration).map_err(SandboxError::io(configuration))?;
+    let mut archive = Archive::open(file, &Limits::for_global_configuration()).map_err(failed)?;
+    let entries = archive.entries().to_vec();
+    for entry in entries.iter().filter(|entry| !entry.is_directory()) {
+        let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']);
+        if !entry.name().split('/').all(plain) {
+            return Err(SandboxError::part("verificationconf")(entry.name()));
+        }
+        let content = archive.read(entry, MAX_FILE).map_err(failed)?;
+        write_file(folder, entry.name(), &content)?;
+    }
+    Ok(())
+}
