@@ -71,7 +71,7 @@ impl Refusal {
 
 /// Does what the program's command line says.
 pub fn main() -> ExitCode {
-    let mut out = std::io::stdout().lock();
+    let mut out = std::io::stdout();
     let mut err = std::io::stderr();
     ExitCode::from(execute(std::env::args_os(), &mut out, &mut err))
 }
