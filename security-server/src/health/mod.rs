@@ -167,6 +167,7 @@ fn note_states(server: &Server, log: Option<&Counters>, now: OffsetDateTime) {
     if let Some(log) = log {
         metrics.set_untimestamped(log.untimestamped, log.oldest_untimestamped, now);
     }
+    metrics.set_idle_peer_connections(server.peers.idle_connections());
     metrics.set_timestamping_failing_since(health.timestamping.failing_since());
     let policy = conf.map(|conf| conf.ocsp_policy()).unwrap_or_default();
     note_certificates(server, &health.ocsp, metrics, &policy, now);
