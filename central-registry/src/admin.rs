@@ -21,10 +21,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::net::UnixListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
 use crate::config::Config;
 use crate::edit::{Edit, EditError};
+use crate::http::GRACE;
 use crate::listing::Listing;
 use crate::records::ConfigurationKind;
 use crate::registry::{Registry, RegistryError};
@@ -82,10 +85,21 @@ pub(crate) fn unbind(config: &Config) {
     let _ = std::fs::remove_file(config.admin_socket());
 }
 
-/// Takes connections for ever.
-pub(crate) async fn serve(registry: Registry, listener: UnixListener) {
+/// Takes connections until the other end of `stopped` is dropped; then gives the open ones [`GRACE`]
+/// to finish.
+pub(crate) async fn serve(
+    registry: Registry,
+    listener: UnixListener,
+    mut stopped: watch::Receiver<()>,
+) {
+    let mut connections = JoinSet::new();
     loop {
-        let stream = match listener.accept().await {
+        while connections.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.changed() => break,
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(e) => {
                 warn!(error = %e, "cannot accept a connection at the admin socket");
@@ -94,7 +108,7 @@ pub(crate) async fn serve(registry: Registry, listener: UnixListener) {
             }
         };
         let registry = registry.clone();
-        tokio::spawn(async move {
+        connections.spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
                 let registry = registry.clone();
                 async move { Ok::<_, Infallible>(answer(&registry, request).await) }
@@ -108,6 +122,11 @@ pub(crate) async fn serve(registry: Registry, listener: UnixListener) {
                 debug!(error = %e, "a connection at the admin socket ended");
             }
         });
+    }
+    drop(listener);
+    let rest = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, rest).await.is_err() {
+        debug!("connections at the admin socket were cut off");
     }
 }
 

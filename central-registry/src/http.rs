@@ -31,7 +31,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
 /// The longest head of a request, in bytes.
 const MAX_HEAD: usize = 16 << 10;
 /// How long open connections get to finish at shutdown.
-const GRACE: Duration = Duration::from_secs(5);
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 /// How long changes are gathered before they are published together.
 const GATHER: Duration = Duration::from_millis(50);
 
@@ -53,25 +53,28 @@ impl Registry {
         let _ = self.publish_in_background().await;
         let (stop, stopped) = watch::channel(());
         let mut tasks = JoinSet::new();
-        tasks.spawn(self.clone().keep_fresh());
-        tasks.spawn(admin::serve(self.clone(), admin));
-        let serving = tokio::spawn(self.clone().accept(listener, stopped));
+        tasks.spawn(self.clone().keep_fresh(stopped.clone()));
+        tasks.spawn(admin::serve(self.clone(), admin, stopped.clone()));
+        tasks.spawn(self.clone().accept(listener, stopped));
         shutdown.await;
-        tasks.shutdown().await;
         admin::unbind(self.config());
+        // Each of them brings to an end what it has begun.
         drop(stop);
-        if serving.await.is_err() {
-            warn!("serving broke off");
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(e) = ended {
+                warn!(error = %e, "a task broke off");
+            }
         }
         Ok(())
     }
 
-    async fn keep_fresh(self) {
+    async fn keep_fresh(self, mut stopped: watch::Receiver<()>) {
         loop {
             let renewal = self.config().renewal;
             tokio::select! {
                 () = tokio::time::sleep(renewal) => {}
                 () = self.changed() => tokio::time::sleep(GATHER).await,
+                _ = stopped.changed() => return,
             }
             let _ = self.publish_in_background().await;
         }

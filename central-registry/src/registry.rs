@@ -1,6 +1,7 @@
 //! The registry itself: records, keys and what is published, behind one handle.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -146,10 +147,25 @@ impl Records {
     /// When a rule forbids it, or the store fails: nothing has changed then.
     pub fn edit(&mut self, edit: Edit) -> Result<(), EditError> {
         let changes = plan(&self.state, edit)?;
-        self.commit(changes).map_err(|e| match e {
-            RegistryError::Store(e) => EditError::Store(e),
-            e => EditError::Invalid(e.to_string(), e.next_step().to_owned()),
-        })
+        self.commit(changes).map_err(refused)
+    }
+
+    /// Makes several changes in one transaction: all of them or none.
+    ///
+    /// # Errors
+    /// As [`Records::edit`], for the first change that is refused.
+    pub fn edit_all(&mut self, edits: impl IntoIterator<Item = Edit>) -> Result<(), EditError> {
+        let mut state = self.state.clone();
+        let mut changes = Vec::new();
+        for edit in edits {
+            for change in plan(&state, edit)? {
+                apply(&mut state, &change).map_err(refused)?;
+                changes.push(change);
+            }
+        }
+        self.store.commit(&changes)?;
+        self.state = state;
+        Ok(())
     }
 
     /// All records, for people and programs.
@@ -180,21 +196,29 @@ impl Records {
 
     fn commit(&mut self, changes: Vec<Change>) -> Result<(), RegistryError> {
         self.store.commit(&changes)?;
-        for change in changes {
-            let (key, value) = match change {
-                Change::Put(key, value) => (key, Some(value)),
-                Change::Delete(key) => (key, None),
-            };
-            let key = Key::parse(&key).ok_or_else(|| RegistryError::Corrupt("a key".into()))?;
-            match value {
-                Some(value) => self
-                    .state
-                    .put(key, &value)
-                    .map_err(|e| RegistryError::Corrupt(e.to_string()))?,
-                None => self.state.delete(key),
-            }
+        changes.iter().try_for_each(|change| apply(&mut self.state, change))
+    }
+}
+
+fn apply(state: &mut State, change: &Change) -> Result<(), RegistryError> {
+    let (key, value) = match change {
+        Change::Put(key, value) => (key, Some(value)),
+        Change::Delete(key) => (key, None),
+    };
+    let key = Key::parse(key).ok_or_else(|| RegistryError::Corrupt("a key".into()))?;
+    match value {
+        Some(value) => {
+            state.put(key, value).map_err(|e| RegistryError::Corrupt(e.to_string()))?;
         }
-        Ok(())
+        None => state.delete(key),
+    }
+    Ok(())
+}
+
+fn refused(e: RegistryError) -> EditError {
+    match e {
+        RegistryError::Store(e) => EditError::Store(e),
+        e => EditError::Invalid(e.to_string(), e.next_step().to_owned()),
     }
 }
 
@@ -210,6 +234,8 @@ struct Inner {
     publisher: Mutex<Publisher>,
     publication: ArcSwapOption<Publication>,
     changed: Notify,
+    /// Something has changed since the records were last read for publishing.
+    unpublished: AtomicBool,
 }
 
 impl std::fmt::Debug for Registry {
@@ -276,6 +302,7 @@ impl Registry {
             publisher: publisher.into(),
             publication: ArcSwapOption::empty(),
             changed: Notify::new(),
+            unpublished: AtomicBool::new(true),
         }))
     }
 
@@ -291,7 +318,17 @@ impl Registry {
     /// When a rule forbids it, or the store fails: nothing has changed then.
     pub fn edit(&self, edit: Edit) -> Result<(), EditError> {
         lock(&self.0.records).edit(edit)?;
-        self.0.changed.notify_one();
+        self.notify();
+        Ok(())
+    }
+
+    /// Makes several changes in one transaction: all of them or none.
+    ///
+    /// # Errors
+    /// As [`Registry::edit`], for the first change that is refused.
+    pub fn edit_all(&self, edits: impl IntoIterator<Item = Edit>) -> Result<(), EditError> {
+        lock(&self.0.records).edit_all(edits)?;
+        self.notify();
         Ok(())
     }
 
@@ -308,6 +345,7 @@ impl Registry {
     /// before stays.
     pub fn publish(&self, now: OffsetDateTime) -> Result<Arc<Publication>, RegistryError> {
         let mut publisher = lock(&self.0.publisher);
+        self.0.unpublished.store(false, Ordering::Release);
         let state = lock(&self.0.records).state.clone();
         let signers = lock(&self.0.signers).clone();
         let publication = Arc::new(publisher.publish(&state, &signers, &self.0.config, now)?);
@@ -342,7 +380,7 @@ impl Registry {
             signing::generate(token, &self.0.config, kind, OffsetDateTime::now_utc())?;
         let change = signing::record(id.as_str(), kind, &signer.certificate, false)?;
         lock(&self.0.records).commit(vec![change])?;
-        self.0.changed.notify_one();
+        self.notify();
         Ok(id.to_string())
     }
 
@@ -362,7 +400,7 @@ impl Registry {
         }
         records.commit(changes)?;
         *lock(&self.0.signers) = signing::active(&records.state, token)?;
-        self.0.changed.notify_one();
+        self.notify();
         Ok(())
     }
 
@@ -379,7 +417,7 @@ impl Registry {
         }
         records.commit(vec![Change::Delete(Key::Signer(id.to_owned()).to_bytes())])?;
         token.delete_key(&id.parse()?)?;
-        self.0.changed.notify_one();
+        self.notify();
         Ok(())
     }
 
@@ -390,8 +428,19 @@ impl Registry {
         })
     }
 
+    /// Waits for a change that is not published yet.
     pub(crate) async fn changed(&self) {
-        self.0.changed.notified().await;
+        loop {
+            self.0.changed.notified().await;
+            if self.0.unpublished.load(Ordering::Acquire) {
+                return;
+            }
+        }
+    }
+
+    fn notify(&self) {
+        self.0.unpublished.store(true, Ordering::Release);
+        self.0.changed.notify_one();
     }
 }
 

@@ -28,12 +28,13 @@ pub(super) enum Answer {
 impl Answer {
     pub(super) fn print(self, as_json: bool) {
         use std::io::Write as _;
-        match self {
-            Self::Told(_, value) if as_json => println!("{value}"),
-            Self::Told(text, _) => println!("{}", text.trim_end()),
-            // A reader that has gone away wants no more.
-            Self::Raw(bytes) => drop(std::io::stdout().write_all(&bytes)),
-        }
+        let bytes = match self {
+            Self::Told(_, value) if as_json => format!("{value}\n").into_bytes(),
+            Self::Told(text, _) => format!("{}\n", text.trim_end()).into_bytes(),
+            Self::Raw(bytes) => bytes,
+        };
+        // A reader that has gone away wants no more.
+        let _ = std::io::stdout().write_all(&bytes);
     }
 }
 

@@ -16,7 +16,6 @@ use crate::support::{
 };
 
 struct Running {
-    registry: Registry,
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     serving: tokio::task::JoinHandle<Result<(), RegistryError>>,
@@ -32,7 +31,7 @@ impl Running {
             tokio::spawn(
                 async move { handle.serve(listener, async { drop(stopped.await) }).await },
             );
-        Self { registry, address, stop, serving }
+        Self { address, stop, serving }
     }
 
     async fn stop(self) {
@@ -386,4 +385,42 @@ fn maintenance_and_policy_are_published() {
     assert_eq!(conf.monitoring_client(), Some(&monitoring));
     let maintenance = conf.server(&id).unwrap().maintenance.clone().unwrap();
     assert_eq!(maintenance.message.as_deref(), Some("until noon"));
+}
+
+/// A large country: 20,000 subsystems on 2,000 servers, all versions signed and on disk.
+#[test]
+fn a_large_country_is_published_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::open(config(&folder)).unwrap();
+    populate(&registry);
+    let mut edits = Vec::new();
+    for m in 0..2_000 {
+        let id = member(&format!("DEV/GOV/{m:08}"));
+        let ss = server(&format!("DEV/GOV/{m:08}/SS"));
+        edits.push(Edit::MemberAdd { id: id.clone(), name: format!("Member {m}") });
+        edits.push(Edit::ServerAdd { id: ss.clone(), address: format!("ss{m}.example.org") });
+        for s in 0..10 {
+            let subsystem = id.subsystem(&format!("subsystem-{s}")).unwrap();
+            edits.push(Edit::SubsystemAdd { id: subsystem.clone(), name: None });
+            edits.push(Edit::ClientAdd { server: ss.clone(), client: subsystem });
+        }
+    }
+    let mut refused = edits.clone();
+    refused.push(Edit::MemberClassRemove { code: "GOV".into() });
+    registry.edit_all(refused).unwrap_err();
+    assert_eq!(registry.listing().members.len(), 1);
+    registry.edit_all(edits).unwrap();
+
+    let start = std::time::Instant::now();
+    let first = registry.publish(now()).unwrap();
+    let with_files = start.elapsed();
+    let second = registry.publish(now()).unwrap();
+    let renewed = start.elapsed() - with_files;
+    eprintln!("published in {with_files:?}, renewed in {renewed:?}");
+    assert_eq!(first.disk_problem(), None);
+    let directory = String::from_utf8(second.file("V6/internalconf").unwrap().to_vec()).unwrap();
+    let location = directory.split("Content-location: /").nth(1).unwrap().lines().next().unwrap();
+    assert_eq!(second.file(location).unwrap(), first.file(location).unwrap());
+    // Unoptimised code on a shared machine; a renewal must fit in its period many times over.
+    assert!(renewed < Duration::from_secs(20), "{renewed:?}");
 }
