@@ -100,6 +100,28 @@ impl Bodies {
         let _ = self.disk.remove(&self.path(record, number));
     }
 
+    /// Removes the bodies of records before `first`, which are gone.
+    pub(crate) fn remove_before(&self, first: u64) -> Result<(), LogError> {
+        let step = "removing bodies of removed records";
+        for share in self.disk.list(&self.bodies).at(step)? {
+            let Ok(number) = u64::from_str_radix(&share, 16) else { continue };
+            if number > first / SHARE {
+                continue;
+            }
+            let folder = self.bodies.join(share);
+            for name in self.disk.list(&folder).at(step)? {
+                if record_of(&name).is_some_and(|record| record < first) {
+                    self.disk.remove(&folder.join(name)).at(step)?;
+                }
+            }
+            if number < first / SHARE {
+                // What else somebody put there stays.
+                let _ = self.disk.remove_folder(&folder);
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what a crash left: all that is spooled, and bodies of records
     /// from `next` on.
     pub(crate) fn remove_orphans(&self, next: u64) -> Result<(), LogError> {
@@ -114,9 +136,7 @@ impl Bodies {
             }
             let folder = self.bodies.join(share);
             for name in self.disk.list(&folder).at(step)? {
-                let record = name.split_once('-').map(|(record, _)| record);
-                let record = record.and_then(|record| u64::from_str_radix(record, 16).ok());
-                if record.is_some_and(|record| record >= next) {
+                if record_of(&name).is_some_and(|record| record >= next) {
                     self.disk.remove(&folder.join(name)).at(step)?;
                 }
             }
@@ -126,4 +146,10 @@ impl Bodies {
         }
         Ok(())
     }
+}
+
+/// The record in a body's name.
+fn record_of(name: &str) -> Option<u64> {
+    let (record, _) = name.split_once('-')?;
+    u64::from_str_radix(record, 16).ok()
 }

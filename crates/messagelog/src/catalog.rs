@@ -152,6 +152,29 @@ impl Catalog {
         }
     }
 
+    /// Takes out the oldest full segments that hold only records before
+    /// `before`, all with a timestamp; those whose table is not written stay.
+    pub(crate) fn take_before(&mut self, before: u64) -> Vec<(u64, Sealed)> {
+        let mut taken = Vec::new();
+        let mut firsts: Vec<u64> = self.sealed.keys().copied().collect();
+        firsts.push(self.active.first);
+        for pair in firsts.windows(2) {
+            let [first, next] = pair else { break };
+            let waits = self.pending.iter_from(*first).next().is_some_and(|id| id < *next);
+            let written = self.sealed.get(first).is_some_and(|sealed| sealed.table.is_none());
+            if *next > before || waits || !written {
+                break;
+            }
+            taken.extend(self.sealed.remove_entry(first));
+        }
+        taken
+    }
+
+    /// The number of the first record that can be there.
+    pub(crate) fn first(&self) -> u64 {
+        self.sealed.keys().next().copied().unwrap_or(self.active.first)
+    }
+
     /// The segment that holds a sequence number, if it is not beyond the end.
     pub(crate) fn segment_of(&self, sequence: u64) -> Option<u64> {
         if sequence >= self.checkpoint.next() {

@@ -125,6 +125,24 @@ impl Index {
         })
     }
 
+    /// Forgets frames that cover nothing but records before `first`.
+    pub(crate) fn forget_before(&self, first: u64) -> Result<(), LogError> {
+        guarded(|| {
+            loop {
+                let mut batch = sled::Batch::default();
+                let mut count = 0;
+                for item in self.db.range(key(b'c', &[0, 0])..key(b'c', &[first, 0])).take(BATCH) {
+                    batch.remove(item?.0);
+                    count += 1;
+                }
+                if count == 0 {
+                    return Ok(());
+                }
+                self.db.apply_batch(batch)?;
+            }
+        })
+    }
+
     /// All that it holds, for comparing.
     #[cfg(test)]
     pub(crate) fn dump(&self) -> Vec<(Vec<u8>, Vec<u8>)> {

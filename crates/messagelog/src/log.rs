@@ -71,6 +71,7 @@ struct Inner {
     running: Mutex<Option<(Threads, File)>>,
     reader: Reader,
     failing: Arc<AtomicBool>,
+    removing: Mutex<()>,
     inline_bytes: usize,
     recovery: Recovery,
 }
@@ -122,6 +123,7 @@ impl Log {
         let place = Place { disk, folder, log, segment_bytes };
         let recovered = recover(&place, &index)?;
         bodies.remove_orphans(recovered.journal.next())?;
+        bodies.remove_before(recovered.catalog.first())?;
         for damage in &recovered.recovery.damages {
             tracing::error!(?damage, "the message log is damaged");
         }
@@ -149,6 +151,7 @@ impl Log {
                 running: Mutex::new(Some((threads, lock))),
                 reader: Reader { place, catalog, index, bodies },
                 failing,
+                removing: Mutex::new(()),
                 inline_bytes: settings.inline_bytes.min(MAX_RECORD_BYTES / 2),
                 recovery: recovered.recovery,
             }),
@@ -229,6 +232,27 @@ impl Log {
         let inner = Arc::clone(&self.inner);
         let frames = blocking(move || inner.prepare_timestamp(timestamp)).await?;
         self.commit(frames, Vec::new()).await
+    }
+
+    /// Message records from a number on, in order, at most `limit`: to walk
+    /// through the log. Blocks on file reads.
+    ///
+    /// # Errors
+    /// When files cannot be read or are damaged.
+    pub fn records_from(&self, from: RecordId, limit: usize) -> Result<Vec<RecordId>, LogError> {
+        self.inner.reader.records_from(from, limit)
+    }
+
+    /// Removes old records for good, once they are archived: the oldest
+    /// segments that hold only records before `before`, all with a timestamp.
+    /// How many segments went; records after the last such segment stay.
+    /// Blocks on file operations.
+    ///
+    /// # Errors
+    /// When a file cannot be removed. What was removed stays so.
+    pub fn remove_before(&self, before: RecordId) -> Result<usize, LogError> {
+        let _one_at_a_time = self.inner.removing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.inner.reader.remove_before(before)
     }
 
     /// The log in numbers.

@@ -237,6 +237,62 @@ impl Reader {
         Ok(frame.is_some_and(|frame| frame.header.kind == Kind::Message))
     }
 
+    /// Removes the oldest segments that hold only records before `before`, all
+    /// with a timestamp, with their bodies; how many segments went.
+    ///
+    /// Segments go from the oldest on, each durably before the next, so that a
+    /// crash leaves no hole; look-ups do not see them from the beginning.
+    pub(crate) fn remove_before(&self, before: RecordId) -> Result<usize, LogError> {
+        let step = "removing a segment";
+        let (disk, folder) = (self.place.disk.as_ref(), &self.place.folder);
+        let taken = lock(&self.catalog).take_before(before.0);
+        let count = taken.len();
+        let mut taken = taken.into_iter();
+        while let Some((first, sealed)) = taken.next() {
+            let removed = disk
+                .remove(&segment::path(folder, first))
+                .and_then(|()| disk.remove(&crate::table::path(folder, first)))
+                .and_then(|()| disk.sync_folder(folder));
+            if let Err(error) = removed {
+                let mut catalog = lock(&self.catalog);
+                catalog.sealed.insert(first, sealed);
+                catalog.sealed.extend(taken);
+                return Err(LogError::io(step, error));
+            }
+        }
+        let first = lock(&self.catalog).first();
+        self.bodies.remove_before(first)?;
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = index.as_ref() {
+            index.forget_before(first)?;
+        }
+        Ok(count)
+    }
+
+    /// Message records from a number on, in order, at most `limit`.
+    pub(crate) fn records_from(
+        &self,
+        from: RecordId,
+        limit: usize,
+    ) -> Result<Vec<RecordId>, LogError> {
+        let (first, next) = {
+            let catalog = lock(&self.catalog);
+            (catalog.first(), catalog.checkpoint.next())
+        };
+        let mut found = Vec::new();
+        let mut segment = None;
+        for id in from.0.max(first)..next {
+            if found.len() >= limit {
+                break;
+            }
+            let frame = self.frame(id, Depth::Beginning, &mut segment)?;
+            if frame.is_some_and(|frame| frame.header.kind == Kind::Message) {
+                found.push(RecordId(id));
+            }
+        }
+        Ok(found)
+    }
+
     /// The log in numbers.
     pub(crate) fn counters(&self, failing: bool) -> Result<Counters, LogError> {
         let oldest = self.untimestamped(1)?;
@@ -267,10 +323,12 @@ impl Reader {
         };
         let current = match opened.take().filter(|current| current.first == first) {
             Some(current) => current,
-            None => {
-                let (file, salt) = open(&self.place, first)?;
-                OpenSegment { first, file, salt, table: None }
-            }
+            None => match open(&self.place, first) {
+                Ok((file, salt)) => OpenSegment { first, file, salt, table: None },
+                // Removed since it was located.
+                Err(_) if self.locate(sequence).is_none() => return Ok(None),
+                Err(error) => return Err(error),
+            },
         };
         let current = opened.insert(current);
         let offset = match location {

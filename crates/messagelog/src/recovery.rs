@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::catalog::{Catalog, Checkpoint, Entry, Sealed};
+use crate::catalog::{Catalog, Changes, Checkpoint, Entry, Sealed};
 use crate::codec::Digest;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{AtStep, LogError};
@@ -61,7 +61,7 @@ pub(crate) fn log_id(disk: &dyn Disk, folder: &Path) -> Result<Option<[u8; 16]>,
 pub(crate) fn recover(place: &Place, index: &Index) -> Result<Recovered, LogError> {
     let segments = segment::list(place.disk.as_ref(), &place.folder)?;
     let Some((last, full)) = segments.split_last() else {
-        index.clear()?;
+        start_anew(index)?;
         let journal = Journal::create(place.clone(), 1)?;
         let catalog = Catalog::new(Catalog::start(), Pending::default());
         return Ok(Recovered { journal, catalog, recovery: Recovery::default() });
@@ -74,7 +74,7 @@ pub(crate) fn recover(place: &Place, index: &Index) -> Result<Recovered, LogErro
         Some(loaded) => loaded,
         None => {
             recovery.rebuilt = true;
-            index.clear()?;
+            start_anew(index)?;
             (Catalog::start(), Pending::default())
         }
     };
@@ -108,6 +108,12 @@ pub(crate) fn recover(place: &Place, index: &Index) -> Result<Recovered, LogErro
     catalog.damages = recovery.damages.len() as u64;
     recovery.damages.truncate(MAX_DAMAGES);
     Ok(Recovered { journal, catalog, recovery })
+}
+
+fn start_anew(index: &Index) -> Result<(), LogError> {
+    index.clear()?;
+    let checkpoint = Catalog::start();
+    index.save(&Changes { checkpoint, blocks: Vec::new(), groups: Vec::new() })
 }
 
 /// Whether a checkpoint's last frame is where it says.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::codec::Digest;
 use crate::disk::DiskFile;
 use crate::error::{AtStep, LogError};
-use crate::frame::{ALIGNMENT, HEADER_BYTES, Header, Salt};
+use crate::frame::{ALIGNMENT, HEADER_BYTES, Header, Salt, put};
 use crate::segment;
 
 /// How much of each frame to read.
@@ -82,8 +82,9 @@ impl Scan<'_> {
         let step = "reading a segment";
         let length = self.file.length().at(step)?;
         let mut end = End { tail: self.offset, next: self.expected, damages: Vec::new() };
+        let mut window = Window::new(WINDOW);
         loop {
-            let resume = match self.frame(end.tail, length).at(step)? {
+            let resume = match self.frame(end.tail, length, &mut window).at(step)? {
                 Read::Whole(frame) if frame.header.sequence >= end.next => {
                     let behind = end.tail.saturating_add(frame.header.frame_bytes());
                     let next = frame.header.sequence.saturating_add(1);
@@ -112,10 +113,8 @@ impl Scan<'_> {
         Damage { segment: self.segment, offset, lost }
     }
 
-    fn frame(&self, offset: u64, length: u64) -> io::Result<Read> {
-        let mut start = [0; HEADER_BYTES + Digest::BYTES];
-        let there = self.file.read_full(&mut start, offset)?;
-        let start = start.get(..there).unwrap_or_default();
+    fn frame(&self, offset: u64, length: u64, window: &mut Window) -> io::Result<Read> {
+        let start = window.at(self.file, offset)?;
         let Some(header) = Header::decode(start, self.salt, offset) else {
             return Ok(Read::Nothing);
         };
@@ -123,15 +122,17 @@ impl Scan<'_> {
         if payload_at.saturating_add(u64::from(header.length)) > length {
             return Ok(Read::BadPayload(header));
         }
+        let near = start.get(HEADER_BYTES..).unwrap_or_default();
+        let near = near.get(..header.length as usize).unwrap_or(near);
         let payload = match self.depth {
-            Depth::Beginning => {
-                let end = start.len().min(HEADER_BYTES.saturating_add(header.length as usize));
-                Bytes::copy_from_slice(start.get(HEADER_BYTES..end).unwrap_or_default())
-            }
+            Depth::Beginning => Bytes::copy_from_slice(near.get(..Digest::BYTES).unwrap_or(near)),
             Depth::Whole => {
                 let mut payload = vec![0; header.length as usize];
-                let there = self.file.read_full(&mut payload, payload_at)?;
-                if there != payload.len() || !header.matches(&payload) {
+                put(&mut payload, 0, near);
+                let rest = payload.get_mut(near.len()..).unwrap_or_default();
+                let rest_at = payload_at.saturating_add(near.len() as u64);
+                let there = self.file.read_full(rest, rest_at)?;
+                if there != rest.len() || !header.matches(&payload) {
                     return Ok(Read::BadPayload(header));
                 }
                 Bytes::from(payload)
@@ -185,6 +186,40 @@ impl Scan<'_> {
     }
 }
 
+/// The bytes around a place, so that small frames do not each cost a read.
+struct Window {
+    bytes: Vec<u8>,
+    /// Where in the file they begin, and how many there are.
+    from: u64,
+    count: usize,
+}
+
+/// Bytes of a window when frames are read in a row: some records of usual size.
+const WINDOW: usize = 16 * 1024;
+/// What of a frame must be in a window.
+const START: usize = HEADER_BYTES + Digest::BYTES;
+
+impl Window {
+    fn new(bytes: usize) -> Self {
+        Self { bytes: vec![0; bytes.max(START)], from: 0, count: 0 }
+    }
+
+    /// The bytes from an offset on: at least the start of a frame, unless the
+    /// file ends before.
+    fn at(&mut self, file: &dyn DiskFile, offset: u64) -> io::Result<&[u8]> {
+        let inside = offset.checked_sub(self.from).and_then(|at| usize::try_from(at).ok());
+        let at = match inside.filter(|at| at.saturating_add(START) <= self.count) {
+            Some(at) => at,
+            None => {
+                self.count = file.read_full(&mut self.bytes, offset)?;
+                self.from = offset;
+                0
+            }
+        };
+        Ok(self.bytes.get(at..self.count).unwrap_or_default())
+    }
+}
+
 enum Read {
     Whole(Frame),
     BadPayload(Header),
@@ -203,7 +238,7 @@ pub(crate) fn read_frame(
     let scan = Scan { file, salt, segment, offset, expected: sequence, last: false, depth };
     let step = "reading a record";
     let length = file.length().at(step)?;
-    match scan.frame(offset, length).at(step)? {
+    match scan.frame(offset, length, &mut Window::new(START)).at(step)? {
         Read::Whole(frame) if frame.header.sequence == sequence => Ok(frame),
         Read::BadPayload(_) => {
             Err(LogError::damaged(segment::label(segment), offset, "a frame's checksum"))

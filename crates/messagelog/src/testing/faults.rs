@@ -58,6 +58,10 @@ impl Disk for FaultyDisk {
         RealDisk.create_folder(folder)
     }
 
+    fn remove_folder(&self, folder: &Path) -> io::Result<()> {
+        RealDisk.remove_folder(folder)
+    }
+
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         RealDisk.sync_folder(folder)
     }

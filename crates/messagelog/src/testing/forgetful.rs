@@ -251,6 +251,10 @@ impl Disk for ForgetfulDisk {
         self.state().operation()
     }
 
+    fn remove_folder(&self, _folder: &Path) -> io::Result<()> {
+        self.state().operation()
+    }
+
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.operation()?;
