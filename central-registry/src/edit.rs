@@ -1,5 +1,6 @@
 //! Changes to the records: what can be changed, and the rules that a change must keep.
 
+mod checks;
 mod plan;
 
 use causeway_identifiers::{ClientId, MemberId, SecurityServerId};

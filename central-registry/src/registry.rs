@@ -1,27 +1,28 @@
 //! The registry itself: records, keys and what is published, behind one handle.
 
+mod ledger;
+mod named;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
-use causeway_globalconf::{Anchor, EncodedCertificate, GlobalConfError};
-use causeway_identifiers::{ClientId, MemberId, SecurityServerId};
+use causeway_globalconf::GlobalConfError;
 use causeway_keys::{KeysError, SoftwareToken};
-use causeway_pki::{Certificate, PkiError};
+use causeway_pki::PkiError;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 use crate::config::Config;
-use crate::edit::{Edit, EditError, plan};
+use crate::edit::{Edit, EditError};
 use crate::listing::Listing;
-use crate::parameters;
 use crate::publication::{Disk, Publication, Publisher};
-use crate::records::{
-    CaRecord, CertificateRecord, ConfigurationKind, Key, Settings, State, TsaRecord,
-};
+use crate::records::{ConfigurationKind, Key, State};
 use crate::signing::{self, Signers};
-use crate::store::{Change, SledStore, Store, StoreError};
+use crate::store::{Change, Store, StoreError};
+
+pub use ledger::Records;
 
 /// What can go wrong with a registry.
 #[derive(Debug, thiserror::Error)]
@@ -86,139 +87,6 @@ impl RegistryError {
             Self::Document(_) | Self::Pki(_) => "look at the records with list",
             Self::Randomness => "look at the system's log",
         }
-    }
-}
-
-/// The records with their store: what the command line needs while no registry runs.
-pub struct Records {
-    store: Box<dyn Store>,
-    state: State,
-}
-
-impl std::fmt::Debug for Records {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Records({})", self.state.settings.instance)
-    }
-}
-
-impl Records {
-    /// Opens the records of a storage folder, or makes them.
-    ///
-    /// # Errors
-    /// When the store cannot be opened or read, or holds another instance's records.
-    pub fn open(config: &Config) -> Result<Self, RegistryError> {
-        let folder = config.store_folder();
-        create_private(&config.storage)?;
-        Self::with_store(Box::new(SledStore::open(&folder)?), &config.instance)
-    }
-
-    /// Takes the records of a store.
-    ///
-    /// # Errors
-    /// As [`Records::open`].
-    pub fn with_store(store: Box<dyn Store>, instance: &str) -> Result<Self, RegistryError> {
-        let mut state = State::new(instance);
-        let mut fresh = true;
-        for (key, value) in store.rows()? {
-            let name = || key.escape_ascii().to_string();
-            let key = Key::parse(&key).ok_or_else(|| RegistryError::Corrupt(name()))?;
-            fresh &= key != Key::Settings;
-            state
-                .put(key.clone(), &value)
-                .map_err(|e| RegistryError::Corrupt(format!("{key:?}: {e}")))?;
-        }
-        let mut records = Self { store, state };
-        if fresh {
-            let settings = serde_json::to_vec(&Settings::new(instance))
-                .map_err(|e| RegistryError::Corrupt(e.to_string()))?;
-            records.commit(vec![Change::Put(Key::Settings.to_bytes(), settings)])?;
-        }
-        let found = &records.state.settings.instance;
-        if found != instance {
-            let (expected, found) = (instance.to_owned(), found.clone());
-            return Err(RegistryError::OtherInstance { expected, found });
-        }
-        Ok(records)
-    }
-
-    /// Makes a change; it is on disk when this returns.
-    ///
-    /// # Errors
-    /// When a rule forbids it, or the store fails: nothing has changed then.
-    pub fn edit(&mut self, edit: Edit) -> Result<(), EditError> {
-        let changes = plan(&self.state, edit)?;
-        self.commit(changes).map_err(refused)
-    }
-
-    /// Makes several changes in one transaction: all of them or none.
-    ///
-    /// # Errors
-    /// As [`Records::edit`], for the first change that is refused.
-    pub fn edit_all(&mut self, edits: impl IntoIterator<Item = Edit>) -> Result<(), EditError> {
-        let mut state = self.state.clone();
-        let mut changes = Vec::new();
-        for edit in edits {
-            for change in plan(&state, edit)? {
-                apply(&mut state, &change).map_err(refused)?;
-                changes.push(change);
-            }
-        }
-        self.store.commit(&changes)?;
-        self.state = state;
-        Ok(())
-    }
-
-    /// All records, for people and programs.
-    pub fn listing(&self) -> Listing {
-        Listing::of(&self.state)
-    }
-
-    /// The anchor that leads to one of the two configurations.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotReady`] while there is no signing key.
-    pub fn anchor(
-        &self,
-        config: &Config,
-        kind: ConfigurationKind,
-        generated_at: OffsetDateTime,
-    ) -> Result<Anchor, RegistryError> {
-        let anchor = parameters::anchor(&self.state, &config.public_addresses, kind, generated_at);
-        if anchor.sources.iter().any(|source| source.certificates.is_empty()) {
-            let why = format!("there is no {} signing key yet", kind.name());
-            return Err(RegistryError::NotReady(
-                why,
-                "make the keys: central-registry init".into(),
-            ));
-        }
-        Ok(anchor)
-    }
-
-    fn commit(&mut self, changes: Vec<Change>) -> Result<(), RegistryError> {
-        self.store.commit(&changes)?;
-        changes.iter().try_for_each(|change| apply(&mut self.state, change))
-    }
-}
-
-fn apply(state: &mut State, change: &Change) -> Result<(), RegistryError> {
-    let (key, value) = match change {
-        Change::Put(key, value) => (key, Some(value)),
-        Change::Delete(key) => (key, None),
-    };
-    let key = Key::parse(key).ok_or_else(|| RegistryError::Corrupt("a key".into()))?;
-    match value {
-        Some(value) => {
-            state.put(key, value).map_err(|e| RegistryError::Corrupt(e.to_string()))?;
-        }
-        None => state.delete(key),
-    }
-    Ok(())
-}
-
-fn refused(e: RegistryError) -> EditError {
-    match e {
-        RegistryError::Store(e) => EditError::Store(e),
-        e => EditError::Invalid(e.to_string(), e.next_step().to_owned()),
     }
 }
 
@@ -444,116 +312,6 @@ impl Registry {
     }
 }
 
-/// Changes by name, for programs; each is an [`Edit`].
-impl Registry {
-    /// Adds a class of members.
-    ///
-    /// # Errors
-    /// As [`Registry::edit`].
-    pub fn add_member_class(&self, code: &str, description: &str) -> Result<(), EditError> {
-        self.edit(Edit::MemberClassAdd { code: code.into(), description: description.into() })
-    }
-
-    /// Adds a member.
-    ///
-    /// # Errors
-    /// As [`Registry::edit`].
-    pub fn add_member(&self, id: &MemberId, name: &str) -> Result<(), EditError> {
-        self.edit(Edit::MemberAdd { id: id.clone(), name: name.into() })
-    }
-
-    /// Adds a subsystem.
-    ///
-    /// # Errors
-    /// As [`Registry::edit`].
-    pub fn add_subsystem(&self, id: &ClientId, name: Option<&str>) -> Result<(), EditError> {
-        self.edit(Edit::SubsystemAdd { id: id.clone(), name: name.map(str::to_owned) })
-    }
-
-    /// Adds a security server.
-    ///
-    /// # Errors
-    /// As [`Registry::edit`].
-    pub fn add_server(&self, id: &SecurityServerId, address: &str) -> Result<(), EditError> {
-        self.edit(Edit::ServerAdd { id: id.clone(), address: address.into() })
-    }
-
-    /// Registers an authentication certificate.
-    ///
-    /// # Errors
-    /// As [`Registry::edit`].
-    pub fn add_auth_certificate(
-        &self,
-        server: &SecurityServerId,
-        certificate: &Certificate,
-    ) -> Result<(), EditError> {
-        let certificate = CertificateRecord(EncodedCertificate::from(certificate));
-        self.edit(Edit::AuthCertificateAdd { server: server.clone(), certificate })
-    }
-
-    /// Registers a client at a security server.
-    ///
-    /// # Errors
-    /// As [`Registry::edit`].
-    pub fn add_client(
-        &self,
-        server: &SecurityServerId,
-        client: &ClientId,
-    ) -> Result<(), EditError> {
-        self.edit(Edit::ClientAdd { server: server.clone(), client: client.clone() })
-    }
-
-    /// Adds a group of clients.
-    ///
-    /// # Errors
-    /// As [`Registry::edit`].
-    pub fn add_group(&self, code: &str, description: &str) -> Result<(), EditError> {
-        self.edit(Edit::GroupAdd { code: code.into(), description: description.into() })
-    }
-
-    /// Adds a client to a group.
-    ///
-    /// # Errors
-    /// As [`Registry::edit`].
-    pub fn add_group_member(&self, group: &str, client: &ClientId) -> Result<(), EditError> {
-        self.edit(Edit::GroupMemberAdd { group: group.into(), client: client.clone() })
-    }
-
-    /// Approves a certification service.
-    ///
-    /// # Errors
-    /// As [`Registry::edit`].
-    pub fn add_ca(&self, name: &str, ca: CaRecord) -> Result<(), EditError> {
-        self.edit(Edit::CaAdd { name: name.into(), ca: Box::new(ca) })
-    }
-
-    /// Approves a timestamping authority.
-    ///
-    /// # Errors
-    /// As [`Registry::edit`].
-    pub fn add_tsa(&self, name: &str, tsa: TsaRecord) -> Result<(), EditError> {
-        self.edit(Edit::TsaAdd { name: name.into(), tsa })
-    }
-
-    /// Federates with the instance to which an anchor leads.
-    ///
-    /// # Errors
-    /// As [`Registry::edit`].
-    pub fn add_federation(&self, anchor: &str) -> Result<(), EditError> {
-        self.edit(Edit::FederationAdd { anchor: anchor.into() })
-    }
-
-    /// Says who provides the management services.
-    ///
-    /// # Errors
-    /// As [`Registry::edit`].
-    pub fn set_management_provider(&self, provider: &ClientId) -> Result<(), EditError> {
-        let (registration_url, registration_certificate) = (None, None);
-        let provider = provider.clone();
-        self.edit(Edit::ManagementSet { provider, registration_url, registration_certificate })
-    }
-}
-
 fn signing_key<'s>(
     state: &'s State,
     id: &str,
@@ -567,17 +325,4 @@ fn signing_key<'s>(
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What these locks guard changes in single steps, so a panic elsewhere leaves it whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Makes the storage folder, for its owner alone.
-fn create_private(folder: &Path) -> Result<(), RegistryError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    if folder.is_dir() {
-        return Ok(());
-    }
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|e| RegistryError::disk(folder, &e))
 }

@@ -1,12 +1,12 @@
 //! From a change to the rows that it writes, under the rules.
 
 use causeway_globalconf::Anchor;
-use causeway_globalconf::shared::{CostType, CsrFormat};
-use causeway_identifiers::{ClientId, MemberId, SecurityServerId, has_illegal_characters};
-use causeway_pki::Certificate;
+use causeway_globalconf::shared::CsrFormat;
+use causeway_identifiers::{ClientId, MemberId, SecurityServerId};
 use causeway_pki::profile::CertificateProfile;
 use serde::Serialize;
 
+use super::checks::{check_cost, choose, host, label, legal, readable, seconds, text, url};
 use super::{Edit, EditError, SERVER_OWNERS};
 use crate::records::{
     AuthCertificateRecord, CaCertificateRecord, CaRecord, CertificateRecord, DescriptionRecord,
@@ -16,9 +16,6 @@ use crate::records::{
 use crate::store::Change;
 
 type Plan = Result<Vec<Change>, EditError>;
-
-/// The longest text of a name or description, in bytes.
-const MAX_TEXT: usize = 1000;
 
 /// The rows that a change writes, if the rules allow it.
 pub(crate) fn plan(state: &State, edit: Edit) -> Plan {
@@ -424,81 +421,4 @@ fn own_instance(state: &State, instance: &str) -> Result<(), EditError> {
     }
     let why = format!("{instance} is not this registry's instance");
     Err(EditError::Invalid(why, format!("name it {own}/…")))
-}
-
-fn legal(what: &str, code: &str) -> Result<(), EditError> {
-    if !has_illegal_characters(code)
-        && !code.trim().is_empty()
-        && code.trim() == code
-        && code.len() <= 255
-    {
-        return Ok(());
-    }
-    let why = format!("the {what} '{}' is not allowed", code.escape_debug());
-    let next = "leave out control characters, % : ; / \\ and white space at the ends, and keep to 255 bytes";
-    Err(EditError::Invalid(why, next.into()))
-}
-
-fn text(what: &str, value: &str) -> Result<(), EditError> {
-    if value.len() <= MAX_TEXT && !value.contains(char::is_control) {
-        return Ok(());
-    }
-    let next = format!("keep to {MAX_TEXT} bytes without control characters");
-    Err(EditError::Invalid(format!("the {what} is not allowed"), next))
-}
-
-/// The name of a trust service, by which it is found again.
-fn label(name: &str) -> Result<(), EditError> {
-    text("name", name)?;
-    if name.trim().is_empty() {
-        return Err(EditError::Invalid("the name is empty".into(), "give it a name".into()));
-    }
-    Ok(())
-}
-
-fn host(address: &str) -> Result<(), EditError> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
-    if !address.is_empty() && address.len() <= 255 && address.chars().all(good) {
-        return Ok(());
-    }
-    let why = format!("'{}' is not a host name or address", address.escape_debug());
-    Err(EditError::Invalid(why, "give it without a scheme and path, e.g. ss1.example.org".into()))
-}
-
-fn url(address: &str) -> Result<(), EditError> {
-    let rest = address.strip_prefix("http://").or(address.strip_prefix("https://"));
-    let good = |c: char| c.is_ascii_graphic();
-    if rest.is_some_and(|rest| !rest.is_empty() && address.len() <= 1000 && rest.chars().all(good))
-    {
-        return Ok(());
-    }
-    let why = format!("'{}' is not an http or https URL", address.escape_debug());
-    Err(EditError::Invalid(why, "give it in full, e.g. http://ocsp.example.org".into()))
-}
-
-fn readable(record: &CertificateRecord) -> Result<Certificate, EditError> {
-    record.0.read().map_err(|e| {
-        EditError::Invalid(e.to_string(), "give a certificate file in PEM or DER form".into())
-    })
-}
-
-fn check_cost(cost: Option<&str>) -> Result<(), EditError> {
-    match cost.map(CostType::from_name) {
-        Some(None) => Err(choose("the cost", "FREE, PAID or UNDEFINED")),
-        _ => Ok(()),
-    }
-}
-
-fn choose(what: &str, choices: &str) -> EditError {
-    EditError::Invalid(format!("{what} must be {choices}"), format!("choose {choices}"))
-}
-
-fn seconds(value: Option<u32>) -> Result<Option<u32>, EditError> {
-    match value {
-        Some(seconds) if !(1..=31_536_000).contains(&seconds) => {
-            let why = format!("{seconds} s is not a sensible time");
-            Err(EditError::Invalid(why, "give 1 to 31536000 seconds".into()))
-        }
-        _ => Ok(value),
-    }
 }
