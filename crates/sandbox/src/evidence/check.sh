@@ -1,1 +1,83 @@
 #!/bin/sh
+# Checks the containers of this folder with tools of others: unzip, xmlsec1 and openssl.
+# Exits 0 when all of them hold. What each step proves is in README.txt.
+# An independent judgement of everything at once: auditor verify *.asice --conf verificationconf
+cd "$(dirname "$0")" || exit 2
+for tool in unzip xmlsec1 openssl; do
+    command -v "$tool" >/dev/null || { echo "$tool is not installed"; exit 2; }
+done
+home=$(pwd)
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+# The text of the first element with a name.
+element() {
+    tr -d '\r\n' <META-INF/signatures.xml | sed -n "s|.*<$1[^>]*>\([^<]*\)</$1>.*|\1|p"
+}
+
+# Runs a check and says how it went.
+check() {
+    name=$1
+    shift
+    if "$@" >"$work/said" 2>&1; then
+        echo "  ok      $name"
+    else
+        echo "  FAILED  $name"
+        sed 's/^/            /' "$work/said"
+        failed=1
+    fi
+}
+
+signature() {
+    # Every part has the name that the signature gives it; this element's Id is one.
+    set -- --id-attr:Id http://uri.etsi.org/01903/v1.3.2#:SignedProperties
+    for part in message.xml attachment* sig-hashchainresult.xml; do
+        [ -f "$part" ] && set -- "$@" "--url-map:/$part" "./$part"
+    done
+    xmlsec1 --verify "$@" --trusted-pem "$home/ca.pem" META-INF/signatures.xml
+}
+
+# A part that the signature covers through a hash chain: its digest stands there.
+chained() {
+    digest=$(openssl dgst -sha512 -binary "$1" | openssl base64 -A)
+    tr -d '\r\n' <sig-hashchain.xml | grep -qF "<DataRef URI=\"/$1\">" && grep -qF "$digest" sig-hashchain.xml
+}
+
+timestamp() {
+    if [ -f META-INF/timestamp.tst ]; then
+        # One timestamp for several signatures: it stamps the root of their hash chain.
+        token=META-INF/timestamp.tst stamped=ts-hashchainresult.xml
+    else
+        token=$work/token stamped=$work/stamped
+        element xades:EncapsulatedTimeStamp | openssl base64 -d -A >"$token"
+        element ds:SignatureValue | openssl base64 -d -A >"$stamped"
+    fi
+    openssl ts -verify -token_in -in "$token" -data "$stamped" -CAfile "$home/ca.pem" -untrusted "$home/tsa.pem"
+}
+
+ocsp() {
+    element ds:X509Certificate | openssl base64 -d -A | openssl x509 -inform DER -out "$work/signer.pem" &&
+        element xades:EncapsulatedOCSPValue | openssl base64 -d -A >"$work/ocsp.der" &&
+        # Evidence is judged years later: what was fresh then is old now.
+        openssl ocsp -respin "$work/ocsp.der" -no_nonce -issuer "$home/ca.pem" -cert "$work/signer.pem" \
+            -CAfile "$home/ca.pem" -validity_period 3153600000 >"$work/status" 2>&1
+    cat "$work/status"
+    grep -q "Response verify OK" "$work/status" && grep -q "signer.pem: good" "$work/status"
+}
+
+for container in *.asice; do
+    echo "$container"
+    rm -rf "$work/unpacked" && mkdir "$work/unpacked" && cd "$work/unpacked" || exit 2
+    unzip -q "$home/$container" || failed=1
+    check "signature, by a certificate of ca.pem (xmlsec1)" signature
+    if [ -f sig-hashchain.xml ]; then
+        for part in message.xml attachment*; do
+            check "$part is in the signed hash chain (openssl dgst)" chained "$part"
+        done
+    fi
+    check "timestamp (openssl ts)" timestamp
+    check "the signer's certificate was good (openssl ocsp)" ocsp
+    cd "$home" || exit 2
+done
+exit "$failed"
