@@ -33,7 +33,13 @@ pub(crate) const GROUP: &str = "public-services";
 pub(crate) struct RegistryService {
     registry: Registry,
     address: std::net::SocketAddr,
-    serving: Option<(oneshot::Sender<()>, JoinHandle<Result<(), RegistryError>>)>,
+    serving: Option<Serving>,
+}
+
+#[derive(Debug)]
+struct Serving {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), RegistryError>>,
 }
 
 impl RegistryService {
@@ -140,13 +146,13 @@ impl RegistryService {
             let _ = stopped.await;
         };
         let task = tokio::spawn(async move { registry.serve(listener, stopped).await });
-        self.serving = Some((stop, task));
+        self.serving = Some(Serving { stop, task });
         Ok(())
     }
 
     /// Ends serving; the records stay.
     pub(crate) async fn stop(&mut self) {
-        if let Some((stop, task)) = self.serving.take() {
+        if let Some(Serving { stop, task }) = self.serving.take() {
             let _ = stop.send(());
             if let Ok(Err(error)) = task.await {
                 tracing::error!(%error, "the registry ended");
