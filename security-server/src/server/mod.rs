@@ -154,12 +154,16 @@ impl Server {
         conf: &Arc<GlobalConf>,
     ) -> Result<(), Fault> {
         let now = OffsetDateTime::now_utc();
+        let certificates = peer.certificates.as_slice();
         let port = self.settings.load().peers.ocsp_port;
-        let responses = self
-            .peer_ocsp
-            .responses(&peer.server.address, port, &peer.certificates, &conf.ocsp_policy(), now)
-            .await?;
-        self.verification.judge_peer(&peer.certificates, &responses, provider, now, conf)
+        let policy = conf.ocsp_policy();
+        let responses = self.peer_ocsp.responses(&peer.server.address, port, certificates, &policy, now).await?;
+        let judged = self.verification.judge_peer(certificates, &responses, provider, now, conf);
+        if judged.is_err() {
+            // They came over plain HTTP, where anybody can change them: asked for anew the next time.
+            self.peer_ocsp.forget(certificates);
+        }
+        judged
     }
 
     /// Gives a connection back to be used again.
