@@ -113,6 +113,11 @@ impl Log {
         disk.create_folder(&folder).at("making the folders of the log")?;
         let lock = lock_folder(directory)?;
         let bodies = Bodies::new(Arc::clone(&disk), directory)?;
+        disk.sync_folder(directory).at("syncing the log's folder")?;
+        if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            // It may not be ours to open.
+            let _ = disk.sync_folder(parent);
+        }
         let log = match log_id(disk.as_ref(), &folder)? {
             Some(log) => log,
             None => random_id()?,

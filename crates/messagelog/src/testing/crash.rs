@@ -331,6 +331,40 @@ fn crashes_at_random_points() {
     }
 }
 
+/// A new segment fails at each of its steps, and a smaller record comes next
+/// that would still go into the old one.
+#[test]
+fn a_new_segment_that_fails_half_way() {
+    for fuse in 0..12 {
+        for seed in 0..8 {
+            let mut random = Random::new(seed);
+            let machine = Machine::new(4096);
+            let mut memory = Memory::default();
+            let mut running = machine.start("index").unwrap();
+            let mut append = |running: &mut Running, length| {
+                memory.given += 1;
+                let message_id = format!("message-{}", memory.given);
+                let (request, mut answer) = machine.request(record(&message_id, length));
+                running.committer.commit(vec![request]);
+                match answer.try_recv().unwrap() {
+                    Ok(id) => drop(memory.acknowledged.insert(id.0, message_id)),
+                    Err(_) => drop(memory.doubtful.insert(message_id)),
+                }
+            };
+            append(&mut running, 2500);
+            machine.disk.set_fuse(Some(fuse));
+            append(&mut running, 2500);
+            machine.disk.set_fuse(None);
+            append(&mut running, 10);
+            append(&mut running, 20);
+            drop(running);
+            machine.disk.crash(&mut random);
+            let running = machine.start("index").unwrap();
+            check(&machine, &running, &mut memory);
+        }
+    }
+}
+
 /// The index fails under way and its files are gone: what is in memory and in
 /// the segments brings it back.
 #[test]
