@@ -18,6 +18,9 @@ use crate::error::{AtStep, LogError};
 use crate::frame::{ALIGNMENT, HEADER_BYTES, Header, Salt, put};
 use crate::segment;
 
+/// What preallocated space is compared with.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
 /// How much of each frame to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
@@ -151,8 +154,7 @@ impl Scan<'_> {
         expected: u64,
         length: u64,
     ) -> io::Result<Option<(u64, u64)>> {
-        const CHUNK: usize = 1024 * 1024;
-        let mut chunk = vec![0; CHUNK];
+        let mut chunk = vec![0; ZEROS.len()];
         let mut first = None;
         let mut at = from;
         while at < length {
@@ -161,7 +163,7 @@ impl Scan<'_> {
             if there < HEADER_BYTES {
                 break;
             }
-            if bytes.iter().all(|byte| *byte == 0) {
+            if ZEROS.get(..there) == Some(bytes) {
                 // Preallocated space. No header crosses its end, for that
                 // would begin with the magic number.
                 at = at.saturating_add(there as u64);

@@ -88,6 +88,9 @@ async fn a_million_records_open_at_once() {
         assert_eq!(log.find(&query("m123456")).unwrap().len(), 1);
         println!("found in {:?}", begin.elapsed());
         println!("{:?}", log.counters().unwrap());
+        let index = std::fs::read_dir(folder.path().join("index")).unwrap();
+        let bytes = index.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>();
+        println!("the index has {bytes} bytes");
         for (id, message_id) in acknowledged {
             assert_eq!(log.record(id).unwrap().unwrap().message_id, message_id);
         }
