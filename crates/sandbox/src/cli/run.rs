@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{Asked, Load, Task, show};
@@ -31,19 +31,22 @@ async fn tell_story(
 ) -> Result<bool, SandboxError> {
     let language = asked.language;
     let reporter = Arc::new(Reporter::new(language));
-    let Some(ecosystem) = start(asked, &reporter, "info").await? else { return Ok(false) };
-    let told = tokio::select! {
-        told = play(asked, &reporter, &ecosystem, evidence) => told,
-        () = told_to_stop() => Ok(false),
+    let mut stop = Stop::listen()?;
+    let Some(ecosystem) = start(asked, &reporter, "info", &mut stop).await? else {
+        return Ok(false);
     };
-    if let (false, Ok(_)) = (once, &told) {
+    let told = tokio::select! {
+        told = play(asked, &reporter, &ecosystem, evidence) => told.map(Some),
+        () = stop.told() => Ok(None),
+    };
+    if let (false, Ok(Some(_))) = (once, &told) {
         show::next_steps(language, &ecosystem);
-        told_to_stop().await;
+        stop.told().await;
         eprintln!("\n{}", language.stopping());
     }
     ecosystem.stop().await;
     // One that stayed up did what it was asked for.
-    told.map(|verified| verified || !once)
+    told.map(|verified| verified.unwrap_or(false) || !once)
 }
 
 async fn play(
@@ -75,13 +78,16 @@ async fn measure(asked: &Asked, load: &Load) -> Result<bool, SandboxError> {
         fit(&mut plan, load);
         return report(asked, load, plan, None).await;
     }
-    let Some(ecosystem) = start(asked, &reporter, "warn").await? else { return Ok(false) };
+    let mut stop = Stop::listen()?;
+    let Some(ecosystem) = start(asked, &reporter, "warn", &mut stop).await? else {
+        return Ok(false);
+    };
     let mut plan = Plan::for_ecosystem(&ecosystem, load.body, load.post)?;
     fit(&mut plan, load);
     let key = Some(asked.options.key.to_string());
     let done = tokio::select! {
         done = report(asked, load, plan, key) => done,
-        () = told_to_stop() => Ok(false),
+        () = stop.told() => Ok(false),
     };
     ecosystem.stop().await;
     done
@@ -116,6 +122,7 @@ async fn start(
     asked: &Asked,
     reporter: &Arc<Reporter>,
     filter: &str,
+    stop: &mut Stop,
 ) -> Result<Option<Ecosystem>, SandboxError> {
     let begun = Instant::now();
     let log = begin_logging(filter);
@@ -131,35 +138,39 @@ async fn start(
     let options = Options { progress: Some(progress), ..asked.options.clone() };
     let ecosystem = tokio::select! {
         started = Ecosystem::start(options) => started?,
-        () = told_to_stop() => return Ok(None),
+        () = stop.told() => return Ok(None),
     };
     let memory = process::memory().map(|memory| asked.language.memory(memory.resident / 1_000_000));
     reporter.done(&asked.language.started(&memory.unwrap_or_default()), begun.elapsed());
     Ok(Some(ecosystem))
 }
 
-/// Waits for SIGINT or SIGTERM.
-async fn told_to_stop() {
-    let wait = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            // Then the signal ends the process by itself.
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
+/// SIGINT and SIGTERM, heard from the beginning: one that comes between two waits is not lost.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self, SandboxError> {
+        let listen = |kind| signal(kind).map_err(SandboxError::part("signals"));
+        let interrupt = listen(SignalKind::interrupt())?;
+        Ok(Self { interrupt, terminate: listen(SignalKind::terminate())? })
     }
-    // Whoever asks again will not wait.
-    tokio::spawn(async move {
+
+    /// Waits for a signal. Whoever sends another SIGINT then will not wait for a graceful end.
+    async fn told(&mut self) {
         tokio::select! {
-            () = wait(SignalKind::interrupt()) => std::process::exit(130),
-            () = tokio::time::sleep(Duration::from_secs(3600)) => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    });
+        if let Ok(mut again) = signal(SignalKind::interrupt()) {
+            tokio::spawn(async move {
+                again.recv().await;
+                std::process::exit(130);
+            });
+        }
+    }
 }
 
 /// The servers' own log: into a file of the data folder, which is not known at first, or onto

@@ -149,10 +149,12 @@ impl Ecosystem {
 
     /// Stops everything: what is in flight is finished, a temporary folder is removed.
     pub async fn stop(mut self) {
-        self.systems.portal.stop();
+        self.systems.portal.stop().await;
         for server in &mut self.servers {
             server.stop().await;
         }
+        self.systems.population.stop().await;
+        self.systems.tax.stop().await;
         self.registry.stop().await;
         self.authorities.stop().await;
     }

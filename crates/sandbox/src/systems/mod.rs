@@ -95,15 +95,17 @@ impl InformationSystem {
         let _ = self.listening.clone().wait_for(|now| *now == available).await;
     }
 
-    /// Ends it.
-    pub fn stop(&self) {
+    /// Ends it; its address is free when this returns.
+    pub async fn stop(&mut self) {
         self.task.abort();
+        // It was told to break off.
+        let _ = (&mut self.task).await;
     }
 }
 
 impl Drop for InformationSystem {
     fn drop(&mut self) {
-        self.stop();
+        self.task.abort();
     }
 }
 

@@ -1,0 +1,186 @@
+//! The sandbox as its users meet it: the story with its evidence, the switches that tests of other
+//! crates use, and the binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use sandbox::world::{Topology, World};
+use sandbox::{Addresses, Call, Ecosystem, Exchange, Options, Ports, evidence, records, story, texts};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_exchange_of_the_story_is_proven() {
+    let ecosystem = Ecosystem::start(Options::for_tests()).await.unwrap();
+    let outcome = story::run(&ecosystem).await.unwrap();
+    for judged in &outcome.judged {
+        assert_eq!(judged.failures().collect::<Vec<_>>(), Vec::<String>::new());
+        assert!(judged.is_verified(), "{:?}", judged.exchange);
+    }
+    assert!(outcome.is_verified() && outcome.judged.len() == 3);
+    let decision = outcome.decision.as_ref().unwrap();
+    assert_eq!((decision.income, decision.monthly_benefit), (309_500_000, 900_000));
+
+    let folder = tempfile::tempdir().unwrap();
+    let language = texts::Language::English;
+    evidence::write(folder.path(), &ecosystem, &outcome.configuration, &outcome.judged, language)
+        .unwrap();
+    for name in ["01-request-ss1.asice", "03-response-ss2.asice", "ca.pem", "ocsp.pem", "tsa.pem"] {
+        assert!(folder.path().join(name).is_file(), "{name}");
+    }
+    let conf = auditor::configuration::read(&folder.path().join("verificationconf")).unwrap();
+    let mut container = std::fs::read(folder.path().join("03-request-ss1.asice")).unwrap();
+    assert!(evidence::judge(&container, &conf).is_valid());
+    let middle = container.len() / 2;
+    container[middle] ^= 1;
+    assert!(!evidence::judge(&container, &conf).is_valid());
+    ecosystem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_ecosystem_starts_again_with_its_logs() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { data: Some(folder.path().join("data")), ..Options::for_tests() };
+    let ecosystem = Ecosystem::start(options.clone()).await.unwrap();
+    let before = person(&ecosystem).await;
+    assert_eq!(before.error(), None);
+    ecosystem.stop().await;
+
+    let ecosystem = Ecosystem::start(options).await.unwrap();
+    let after = person(&ecosystem).await;
+    ecosystem.stamp_now().await.unwrap();
+    let (_, conf) = evidence::configuration(&ecosystem).await.unwrap();
+    for exchange in [before, after] {
+        let evidence = evidence::collect(&ecosystem, &exchange, &conf).await.unwrap();
+        assert_eq!(evidence.len(), evidence::Judged::CONTAINERS);
+        assert!(evidence.iter().all(|evidence| evidence.report.is_valid()));
+    }
+    ecosystem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_fail_and_come_back() {
+    let options = Options { topology: Topology::Failover, ..Options::for_tests() };
+    let mut ecosystem = Ecosystem::start(options).await.unwrap();
+    assert_eq!(ecosystem.servers().len(), 3);
+    assert_eq!(person(&ecosystem).await.error(), None);
+
+    ecosystem.systems().population.set_available(false).await;
+    let refused = person(&ecosystem).await;
+    assert!(refused.error_code().is_some(), "{refused:?}");
+    ecosystem.systems().population.set_available(true).await;
+    ecosystem.systems().population.set_delay(Duration::from_millis(300));
+    let slow = person(&ecosystem).await;
+    assert!(slow.error().is_none() && slow.elapsed >= Duration::from_millis(300));
+    ecosystem.systems().population.set_delay(Duration::ZERO);
+
+    ecosystem.authorities().tsa_faults().set_available(false);
+    assert!(ecosystem.stamp_now().await.is_err());
+    ecosystem.authorities().tsa_faults().set_available(true);
+    ecosystem.stamp_now().await.unwrap();
+
+    ecosystem.server_mut("ss2").unwrap().stop().await;
+    assert_eq!(person(&ecosystem).await.error(), None, "ss3 should have answered");
+    ecosystem.server_mut("ss2").unwrap().start().await.unwrap();
+
+    let world = World::new().unwrap();
+    let (from, body) = (&world.portal.subsystem, vec![7; 3000]);
+    let echo = Call::get(from, &world.measure, "/5000").method(hyper::Method::POST).body(body);
+    let exchange = ecosystem.send(echo).await.unwrap();
+    assert_eq!((exchange.error(), exchange.body.len(), exchange.sent), (None, 5000, 3000));
+    for service in [&world.archive, &world.audits] {
+        let refused = ecosystem.call(from, service, "/1").await.unwrap();
+        assert!(refused.error_code().is_some(), "{refused:?}");
+    }
+    let stranger = World::new().unwrap().tax.subsystem;
+    let refused = ecosystem.call(&stranger, &world.persons, "/1").await.unwrap();
+    assert!(refused.error_code().is_some(), "{refused:?}");
+    ecosystem.stop().await;
+}
+
+async fn person(ecosystem: &Ecosystem) -> Exchange {
+    let world = ecosystem.world();
+    let path = format!("/{}", records::CHILD);
+    ecosystem.call(&world.portal.subsystem, &world.persons, &path).await.unwrap()
+}
+
+#[test]
+fn the_program_plays_the_story_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = free_base();
+    let output = sandbox(&["--once", "--key", "p256", "--port-base", &base, "--evidence"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let (out, err) = texts_of(&output);
+    assert!(output.status.success(), "{out}{err}");
+    assert_eq!(out.matches("valid: 4 of 4 containers").count(), 3, "{out}");
+    assert!(err.contains("temporary folder") && !err.contains('\x1b') && !out.contains('\x1b'));
+    assert!(folder.path().join("README.txt").is_file());
+}
+
+#[test]
+fn the_program_says_what_is_amiss() {
+    let base = free_base();
+    let taken = std::net::TcpListener::bind(format!("127.0.0.1:{base}")).unwrap();
+    let output = sandbox(&["--once", "--port-base", &base]).output().unwrap();
+    let (_, err) = texts_of(&output);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err.contains(&format!("127.0.0.1:{base} is in use")) && err.contains("--port-base"), "{err}");
+    drop(taken);
+
+    let output = sandbox(&["--once", "--language", "vi", "--data", env!("CARGO_MANIFEST_DIR")]);
+    let (_, err) = texts_of(&{ output }.output().unwrap());
+    assert!(err.contains("không trống"), "{err}");
+    assert!(!sandbox(&["load", "--seconds", "0"]).output().unwrap().status.success());
+}
+
+#[test]
+fn the_program_stays_up_until_it_is_told_to_stop() {
+    let base = free_base();
+    let mut child = sandbox(&["--key", "p256", "--port-base", &base])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let log = lines.find(|line| line.trim_start().starts_with("log ")).unwrap();
+    let folder = std::path::Path::new(log.split_whitespace().last().unwrap()).parent().unwrap();
+    assert!(lines.any(|line| line == "Stop with Ctrl-C."));
+    assert!(folder.join("ss1/security-server.toml").is_file());
+    let told = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    assert!(child.wait().unwrap().success());
+    assert!(!folder.exists());
+}
+
+#[test]
+fn the_program_measures() {
+    let base = free_base();
+    let output = sandbox(&["load", "--seconds", "1", "--warm-up", "0", "--connections", "4"])
+        .args(["--key", "p256", "--json", "--port-base", &base])
+        .output()
+        .unwrap();
+    let (out, err) = texts_of(&output);
+    assert!(output.status.success(), "{out}{err}");
+    let figures: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(figures["exchanges"].as_u64().unwrap() > 0, "{out}");
+    assert_eq!(figures["body_bytes"].as_f64(), Some(1024.0), "{out}");
+    assert!(figures["latency_ms"]["p99.9"].as_f64() >= figures["latency_ms"]["p50"].as_f64());
+}
+
+fn sandbox(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox"));
+    command.args(arguments).env("LANG", "C").env_remove("LC_ALL").env_remove("RUST_LOG");
+    command
+}
+
+fn free_base() -> String {
+    let servers = World::new().unwrap().servers(Topology::Two).unwrap();
+    Addresses::choose(Ports::Free, &servers).unwrap().base().to_string()
+}
+
+fn texts_of(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
