@@ -160,7 +160,8 @@ impl Intake {
             return Ok(());
         }
         if self.file.is_none() && self.memory.len() + chunk.len() > self.inline {
-            let file = self.store.spool_file().map_err(|e| BodyError::Spool(io::Error::other(e)))?;
+            let file =
+                self.store.spool_file().map_err(|e| BodyError::Spool(io::Error::other(e)))?;
             self.file = Some(file);
         }
         match &mut self.file {
@@ -168,8 +169,10 @@ impl Intake {
             Some(file) => {
                 let waiting = std::mem::take(&mut self.memory);
                 // The page cache takes it; a slow disk must not stall other messages.
-                tokio::task::block_in_place(|| file.write_all(&waiting).and_then(|()| file.write_all(chunk)))
-                    .map_err(BodyError::Spool)?;
+                tokio::task::block_in_place(|| {
+                    file.write_all(&waiting).and_then(|()| file.write_all(chunk))
+                })
+                .map_err(BodyError::Spool)?;
             }
         }
         Ok(())
@@ -253,7 +256,8 @@ impl Reader {
 fn send_file(file: &File, length: u64, to: &mpsc::Sender<Result<Bytes, io::Error>>) {
     let mut at = 0;
     while at < length {
-        let mut buffer = vec![0; READ_BYTES.min(usize::try_from(length - at).unwrap_or(READ_BYTES))];
+        let mut buffer =
+            vec![0; READ_BYTES.min(usize::try_from(length - at).unwrap_or(READ_BYTES))];
         let read = file.read_exact_at(&mut buffer, at).map(|()| Bytes::from(buffer));
         let failed = read.is_err();
         at += READ_BYTES as u64;
@@ -266,7 +270,10 @@ fn send_file(file: &File, length: u64, to: &mpsc::Sender<Result<Bytes, io::Error
 
 /// A body that is fed piece by piece; `length` when it is known beforehand.
 /// Sending an error breaks the connection off, so that nobody takes it for complete.
-pub fn channel(depth: usize, length: Option<u64>) -> (mpsc::Sender<Result<Bytes, io::Error>>, Body) {
+pub fn channel(
+    depth: usize,
+    length: Option<u64>,
+) -> (mpsc::Sender<Result<Bytes, io::Error>>, Body) {
     let (sender, receiver) = mpsc::channel(depth);
     (sender, ChannelBody { receiver, left: length }.boxed())
 }
@@ -280,7 +287,10 @@ impl hyper::body::Body for ChannelBody {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let next = self.receiver.poll_recv(cx);
         next.map(|item| {
             item.map(|result| {

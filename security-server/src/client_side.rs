@@ -1,7 +1,7 @@
 //! The consumer's side: an information system's request goes to the
 //! provider's security server, and the answer comes back.
 //!
-//! [`relay`] reads top to bottom in the order in which things happen. What
+//! `relay` reads top to bottom in the order in which things happen. What
 //! fails has a code and a text, reaches the log once with the message id, and
 //! the information system as X-Road answers it.
 
@@ -15,7 +15,9 @@ use causeway_message::rest::{self, RestRequest, RestResponse};
 use causeway_message::{CodeStyle, Fault, codes, wants_xml};
 use causeway_messagelog::{NewRecord, Side};
 use causeway_signature::batch::MessageSignature;
-use causeway_transport::{Boundary, BoundaryUse, Decoder, Encoder, Expect, Limits, envelope, media};
+use causeway_transport::{
+    Boundary, BoundaryUse, Decoder, Encoder, Expect, Limits, envelope, media,
+};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
@@ -36,7 +38,11 @@ use crate::settings::{Client, ConnectionType};
 const STREAM_DEPTH: usize = 4;
 
 /// Answers a request of an information system.
-pub async fn handle(server: Arc<Server>, caller: Caller, request: Request<Incoming>) -> Response<Body> {
+pub async fn handle(
+    server: Arc<Server>,
+    caller: Caller,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let path = request.uri().path();
     if path.starts_with("/r") && path.as_bytes().get(2).is_some_and(u8::is_ascii_digit) {
         rest(&server, &caller, request).await
@@ -52,14 +58,25 @@ pub async fn handle(server: Arc<Server>, caller: Caller, request: Request<Incomi
 /// Whatever is not REST would be SOAP, which has its faults in its own form.
 fn not_rest(server: &Server, method: &Method) -> Response<Body> {
     let fault = if method == Method::POST {
-        Fault::new(codes::SERVICE_TYPE, "This security server relays REST messages; use a path that begins with /r1/")
-            .with_prefix(codes::CLIENT_PROXY)
+        Fault::new(
+            codes::SERVICE_TYPE,
+            "This security server relays REST messages; use a path that begins with /r1/",
+        )
+        .with_prefix(codes::CLIENT_PROXY)
     } else {
-        Fault::new(codes::INVALID_HTTP_METHOD, "Must use POST request method instead of another, or a path that begins with /r1/")
-            .with_prefix(codes::CLIENT)
+        Fault::new(
+            codes::INVALID_HTTP_METHOD,
+            "Must use POST request method instead of another, or a path that begins with /r1/",
+        )
+        .with_prefix(codes::CLIENT)
     };
     let fault = fault.with_detail(Uuid::new_v4().to_string());
-    tracing::info!(code = fault.code(), detail = fault.detail(), "request refused: {}", fault.message());
+    tracing::info!(
+        code = fault.code(),
+        detail = fault.detail(),
+        "request refused: {}",
+        fault.message()
+    );
     server.metrics.fault("consumer", fault.code());
     let mut response = Response::new(full(causeway_message::soap::write_fault(&fault)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml;charset=utf-8"));
@@ -69,8 +86,14 @@ fn not_rest(server: &Server, method: &Method) -> Response<Body> {
 async fn rest(server: &Arc<Server>, caller: &Caller, request: Request<Incoming>) -> Response<Body> {
     let started = Instant::now();
     let (head, incoming) = request.into_parts();
-    let accept = head.headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-    let id = head.headers.get(rest::MESSAGE_ID).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let accept =
+        head.headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let id = head
+        .headers
+        .get(rest::MESSAGE_ID)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
     match relay(server, caller, head, incoming).await {
         Ok(response) => {
             server.metrics.exchange("consumer", started.elapsed());
@@ -119,13 +142,15 @@ async fn relay(
     server.require_authentication_certificate()?;
     let conf = server.valid_global_conf(now)?;
     let request = read_request(&head, conf.instance())?;
-    let client = settings.clients.get(&request.client).filter(|c| c.registered).ok_or_else(|| {
-        Fault::new(codes::UNKNOWN_MEMBER, format!("Client '{}' not found", request.client))
-    })?;
+    let client =
+        settings.clients.get(&request.client).filter(|c| c.registered).ok_or_else(|| {
+            Fault::new(codes::UNKNOWN_MEMBER, format!("Client '{}' not found", request.client))
+        })?;
     judge_caller(client, caller, server.internal_certificate())?;
     server.timestamping_gate(now)?;
     let candidates = peers::candidates(&conf, request.service.client(), request.target.as_ref())?;
-    let start = body::start(incoming, settings.limits.inline_body).await.map_err(|e| body_fault(&e))?;
+    let start =
+        body::start(incoming, settings.limits.inline_body).await.map_err(|e| body_fault(&e))?;
     let mut peer = connect(server, &candidates, request.service.client(), &conf).await?;
 
     let sending = Sending::new(server, &request, &head.headers)?;
@@ -174,15 +199,24 @@ pub(crate) fn judge_caller(
         (_, Caller::Plain) => refused(format!("Client '{}' must connect by HTTPS", client.id)),
         (ConnectionType::HttpsWithCertificate, Caller::Tls(shown)) => {
             let Some(leaf) = shown.first() else {
-                return refused(format!("Client '{}' must show its TLS certificate, and showed none", client.id));
+                return refused(format!(
+                    "Client '{}' must show its TLS certificate, and showed none",
+                    client.id
+                ));
             };
             if client.certificates.is_empty() && Some(leaf) != internal {
-                return refused(format!("Client '{}' has no TLS certificates configured", client.id));
+                return refused(format!(
+                    "Client '{}' has no TLS certificates configured",
+                    client.id
+                ));
             }
             if client.certificates.contains(leaf) || Some(leaf) == internal {
                 return Ok(());
             }
-            refused(format!("The TLS certificate shown is not one of those configured for client '{}'", client.id))
+            refused(format!(
+                "The TLS certificate shown is not one of those configured for client '{}'",
+                client.id
+            ))
         }
     }
 }
@@ -196,7 +230,11 @@ async fn connect(
 ) -> Result<Peer, Fault> {
     let mut left = candidates.to_vec();
     loop {
-        let peer = server.peers.take(&left).await.map_err(|e| Fault::new(codes::NETWORK_ERROR, e.to_string()))?;
+        let peer = server
+            .peers
+            .take(&left)
+            .await
+            .map_err(|e| Fault::new(codes::NETWORK_ERROR, e.to_string()))?;
         match server.judge_provider(&peer, provider, conf).await {
             Ok(()) => return Ok(peer),
             Err(fault) => {
@@ -222,7 +260,11 @@ struct Sending<'s> {
 }
 
 impl<'s> Sending<'s> {
-    fn new(server: &'s Arc<Server>, request: &'s RestRequest, headers: &HeaderMap) -> Result<Self, Fault> {
+    fn new(
+        server: &'s Arc<Server>,
+        request: &'s RestRequest,
+        headers: &HeaderMap,
+    ) -> Result<Self, Fault> {
         let original = headers.get(CONTENT_TYPE).cloned();
         Ok(Self {
             server,
@@ -254,7 +296,9 @@ impl<'s> Sending<'s> {
 
         let mut encoder = new_encoder()?;
         let content_type = encoder.content_type();
-        let mut out = BytesMut::with_capacity(4096 + signature.signature.len() + body.as_ref().map_or(0, Bytes::len));
+        let mut out = BytesMut::with_capacity(
+            4096 + signature.signature.len() + body.as_ref().map_or(0, Bytes::len),
+        );
         self.write_opening(&mut encoder, &mut out)?;
         if let Some(body) = body {
             write_part(&mut encoder, media::REST_BODY, &body, &mut out)?;
@@ -293,7 +337,9 @@ impl<'s> Sending<'s> {
         let content_type = encoder.content_type();
         let mut opening = BytesMut::new();
         self.write_opening(&mut encoder, &mut opening)?;
-        opening.extend_from_slice(&encoder.part_header(media::REST_BODY, &[]).map_err(|e| transport_fault(&e))?);
+        opening.extend_from_slice(
+            &encoder.part_header(media::REST_BODY, &[]).map_err(|e| transport_fault(&e))?,
+        );
         let (pieces, body) = body::channel(STREAM_DEPTH, None);
         let request = self.http_request(&content_type, body)?;
         let whom = peer.server.id.to_short();
@@ -319,7 +365,10 @@ impl<'s> Sending<'s> {
             }
         };
         let response = self.within_time(send).await?.map_err(|e| send_fault(&e))?;
-        Ok((response, Sent { block: self.block.clone(), body_digest: Some(digest), server: whom.clone() }))
+        Ok((
+            response,
+            Sent { block: self.block.clone(), body_digest: Some(digest), server: whom.clone() },
+        ))
     }
 
     async fn pump(
@@ -331,7 +380,8 @@ impl<'s> Sending<'s> {
         pieces: &tokio::sync::mpsc::Sender<Result<Bytes, std::io::Error>>,
         whom: &str,
     ) -> Result<Vec<u8>, Fault> {
-        let gone = |_| Fault::new(codes::NETWORK_ERROR, "The other security server closed the connection");
+        let gone =
+            |_| Fault::new(codes::NETWORK_ERROR, "The other security server closed the connection");
         let mut intake = self.server.request_intake();
         pieces.send(Ok(opening)).await.map_err(gone)?;
         for chunk in chunks {
@@ -347,7 +397,12 @@ impl<'s> Sending<'s> {
                 }
                 Ok(Ok(None)) => break,
                 Ok(Err(error)) => return Err(body_fault(&error)),
-                Err(_) => return Err(Fault::new(codes::IO_ERROR, "The client stopped sending its request")),
+                Err(_) => {
+                    return Err(Fault::new(
+                        codes::IO_ERROR,
+                        "The client stopped sending its request",
+                    ));
+                }
             }
         }
         let taken = intake.finish().map_err(|e| body_fault(&e))?;
@@ -360,12 +415,20 @@ impl<'s> Sending<'s> {
         Ok(digest)
     }
 
-    async fn sign_and_log(&self, body: Option<Taken>, peer: &Peer) -> Result<MessageSignature, Fault> {
+    async fn sign_and_log(
+        &self,
+        body: Option<Taken>,
+        peer: &Peer,
+    ) -> Result<MessageSignature, Fault> {
         self.sign_and_log_for(body, &peer.server.id.to_short()).await
     }
 
     /// Signs, and keeps the record: nothing is sent with a signature that the log does not hold.
-    async fn sign_and_log_for(&self, body: Option<Taken>, whom: &str) -> Result<MessageSignature, Fault> {
+    async fn sign_and_log_for(
+        &self,
+        body: Option<Taken>,
+        whom: &str,
+    ) -> Result<MessageSignature, Fault> {
         let signer = self.server.signers.of(self.request.client.member())?;
         let parts = part_digests(&self.block, body.as_ref().map(|b| b.digest.as_slice()));
         let signature = signer.sign(parts).await?;
@@ -397,7 +460,8 @@ impl<'s> Sending<'s> {
     }
 
     fn http_request(&self, content_type: &str, body: Body) -> Result<Request<Body>, Fault> {
-        let unusable = |_| Fault::new(codes::INTERNAL_ERROR, "The request id cannot be a header value");
+        let unusable =
+            |_| Fault::new(codes::INTERNAL_ERROR, "The request id cannot be a header value");
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         let headers = request.headers_mut();
@@ -406,7 +470,8 @@ impl<'s> Sending<'s> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_str(content_type).map_err(unusable)?);
         headers.insert(envelope::HASH_ALGORITHM, HeaderValue::from_static("SHA-512"));
         headers.insert(envelope::PROXY_VERSION, HeaderValue::from_static(crate::PROTOCOL_VERSION));
-        headers.insert(envelope::MESSAGE_TYPE, HeaderValue::from_static(envelope::MESSAGE_TYPE_REST));
+        headers
+            .insert(envelope::MESSAGE_TYPE, HeaderValue::from_static(envelope::MESSAGE_TYPE_REST));
         headers.insert(envelope::ORIGINAL_CONTENT_TYPE, self.original_content_type.clone());
         let id = HeaderValue::from_str(&self.request.request_id).map_err(unusable)?;
         headers.insert(envelope::REQUEST_ID, id);
@@ -420,7 +485,10 @@ impl<'s> Sending<'s> {
     async fn within_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Fault> {
         let limit = self.server.settings().peers.response_timeout;
         tokio::time::timeout(limit, answer).await.map_err(|_| {
-            let text = format!("The provider's security server did not answer within {} s", limit.as_secs());
+            let text = format!(
+                "The provider's security server did not answer within {} s",
+                limit.as_secs()
+            );
             Fault::new(codes::NETWORK_ERROR, text)
         })
     }
@@ -443,14 +511,23 @@ pub(crate) fn new_encoder() -> Result<Encoder, Fault> {
     Ok(Encoder::new(Boundary::random(BoundaryUse::Message, &random)))
 }
 
-pub(crate) fn write_part(encoder: &mut Encoder, kind: &str, bytes: &[u8], out: &mut BytesMut) -> Result<(), Fault> {
+pub(crate) fn write_part(
+    encoder: &mut Encoder,
+    kind: &str,
+    bytes: &[u8],
+    out: &mut BytesMut,
+) -> Result<(), Fault> {
     out.extend_from_slice(&encoder.part_header(kind, &[]).map_err(|e| transport_fault(&e))?);
     out.extend_from_slice(bytes);
     Ok(())
 }
 
 /// The evidence parts: chain result and chain where there are some, then the signature.
-pub(crate) fn write_signature(encoder: &mut Encoder, signature: &MessageSignature, out: &mut BytesMut) -> Result<(), Fault> {
+pub(crate) fn write_signature(
+    encoder: &mut Encoder,
+    signature: &MessageSignature,
+    out: &mut BytesMut,
+) -> Result<(), Fault> {
     if let Some((result, chain)) = signature.chain() {
         write_part(encoder, media::HASH_CHAIN_RESULT, result, out)?;
         write_part(encoder, media::HASH_CHAIN, chain, out)?;
@@ -462,15 +539,20 @@ pub(crate) fn write_signature(encoder: &mut Encoder, signature: &MessageSignatur
 async fn read_answer(server: &Arc<Server>, answer: Response<Incoming>) -> Result<Received, Fault> {
     let (head, mut incoming) = answer.into_parts();
     if head.status != StatusCode::OK {
-        let text = format!("The provider's security server answered with HTTP status {}", head.status.as_u16());
+        let text = format!(
+            "The provider's security server answered with HTTP status {}",
+            head.status.as_u16()
+        );
         return Err(Fault::new(codes::HTTP_ERROR, text));
     }
-    let content_type = head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let content_type =
+        head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let broken = |fault: Fault| fault.with_prefix(codes::SERVICE_FAILED);
     let decoder = Decoder::new(content_type, Expect::Response, Limits::default())
         .map_err(|e| broken(transport_fault(&e)))?;
     let idle: Duration = server.settings().peers.response_timeout;
-    let received = receive(&mut incoming, decoder, || server.response_intake(), |_, _| Ok(()), idle).await;
+    let received =
+        receive(&mut incoming, decoder, || server.response_intake(), |_, _| Ok(()), idle).await;
     // A fault that the peer sent has its prefix already, and keeps it.
     let received = received.map_err(|fault| {
         let theirs = fault.code().to_ascii_lowercase().starts_with("server.");
@@ -496,7 +578,14 @@ fn judge_answer(
     let chain = received.chain.as_ref().map(|(result, chain)| (result, chain));
     received.with_parts(|parts| {
         let provider = request.service.client();
-        server.verification.judge_message(&received.signature, chain, parts, provider, OffsetDateTime::now_utc(), conf)
+        server.verification.judge_message(
+            &received.signature,
+            chain,
+            parts,
+            provider,
+            OffsetDateTime::now_utc(),
+            conf,
+        )
     })?;
     response.check_answers(request, request_hash)?;
     Ok(response)
@@ -538,7 +627,9 @@ fn answer(response: &RestResponse, body: Body) -> Result<Response<Body>, Fault> 
         .map_err(|_| Fault::new(codes::INCONSISTENT_RESPONSE, "The response has no HTTP status"))?;
     for (name, value) in &response.headers {
         // What HTTP cannot carry on was signed and logged all the same.
-        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes())) {
+        if let (Ok(name), Ok(value)) =
+            (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes()))
+        {
             out.headers_mut().append(name, value);
         }
     }

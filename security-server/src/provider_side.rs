@@ -1,8 +1,8 @@
 //! The provider's side: another security server brings a request, the
 //! provider's information system answers it, and the answer goes back.
 //!
-//! [`exchange`] reads top to bottom in the order in which things happen, as
-//! [`crate::client_side::relay`](crate::client_side) does for the other
+//! `exchange` reads top to bottom in the order in which things happen, as
+//! `client_side` does for the other
 //! direction. A request that fails before its answer has begun is answered by
 //! a SOAP fault alone; one that fails later, by a fault in place of the
 //! signature (X-Road message transport protocol 3).
@@ -29,6 +29,7 @@ use uuid::Uuid;
 use crate::access;
 use crate::body::{self, Reader, Start, Taken};
 use crate::client_side::{new_encoder, write_part, write_signature};
+use crate::http::case::{self, Spelling};
 use crate::http::serve::Caller;
 use crate::http::{Body, full};
 use crate::receive::{Received, body_fault, part_digests, receive, transport_fault};
@@ -39,7 +40,11 @@ use crate::settings::Service;
 const STREAM_DEPTH: usize = 4;
 
 /// Answers a request of another security server. The HTTP status is always 200, for faults too.
-pub async fn handle(server: Arc<Server>, caller: Caller, request: Request<Incoming>) -> Response<Body> {
+pub async fn handle(
+    server: Arc<Server>,
+    caller: Caller,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let started = Instant::now();
     let mut told = Told::default();
     let answer = exchange(&server, &caller, request, &mut told).await;
@@ -51,7 +56,9 @@ pub async fn handle(server: Arc<Server>, caller: Caller, request: Request<Incomi
         Err(fault) => {
             let fault = finished(&server, fault, &told);
             let mut response = Response::new(full(soap::write_fault(&fault)));
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml;charset=utf-8"));
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("text/xml;charset=utf-8"));
             response
         }
     }
@@ -104,22 +111,46 @@ async fn exchange(
         parsed = Some(request);
         Ok(())
     };
-    let received = receive(&mut incoming, decoder, || server.request_intake(), on_message, idle).await?;
-    let mut request = parsed.ok_or_else(|| Fault::new(codes::MISSING_REST, "Request does not have REST message"))?;
+    let received =
+        receive(&mut incoming, decoder, || server.request_intake(), on_message, idle).await?;
+    let mut request = parsed
+        .ok_or_else(|| Fault::new(codes::MISSING_REST, "Request does not have REST message"))?;
     adopt_request_id(&mut request, &head.headers);
 
     let settings = server.settings();
-    let provider = settings.clients.get(request.service.client()).filter(|c| c.registered).ok_or_else(|| {
-        Fault::new(codes::UNKNOWN_MEMBER, format!("Client '{}' not found", request.service.client()))
-    })?;
-    let service =
-        access::judge(&request.client, provider, request.service.code(), &request.verb, &request.service_path, &conf)?;
+    let provider =
+        settings.clients.get(request.service.client()).filter(|c| c.registered).ok_or_else(
+            || {
+                Fault::new(
+                    codes::UNKNOWN_MEMBER,
+                    format!("Client '{}' not found", request.service.client()),
+                )
+            },
+        )?;
+    let service = access::judge(
+        &request.client,
+        provider,
+        request.service.code(),
+        &request.verb,
+        &request.service_path,
+        &conf,
+    )?;
     judge_signature(server, &request, &received, now, &conf)?;
     server.timestamping_gate(now)?;
-    let server_of_sender = sender_identity.first().and_then(|c| conf.server_by_auth_certificate(c)).map(|s| s.id.to_short());
-    let (request_hash, body) = log_request(server, &request, server_of_sender.clone(), received).await?;
+    let server_of_sender = sender_identity
+        .first()
+        .and_then(|c| conf.server_by_auth_certificate(c))
+        .map(|s| s.id.to_short());
+    let (request_hash, body) =
+        log_request(server, &request, server_of_sender.clone(), received).await?;
 
-    let answering = Answering { server: Arc::clone(server), request, request_hash, peer: server_of_sender, told: told.clone() };
+    let answering = Answering {
+        server: Arc::clone(server),
+        request,
+        request_hash,
+        peer: server_of_sender,
+        told: told.clone(),
+    };
     let answer = server.services.call(provider, &service, &answering.request, body).await?;
     answering.send_back(answer, &service).await
 }
@@ -128,7 +159,10 @@ async fn exchange(
 fn shown(caller: &Caller) -> Result<&[Certificate], Fault> {
     match caller {
         Caller::Tls(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(Fault::new(codes::SSL_AUTHENTICATION_FAILED, "Client did not provide a TLS certificate")),
+        _ => Err(Fault::new(
+            codes::SSL_AUTHENTICATION_FAILED,
+            "Client did not provide a TLS certificate",
+        )),
     }
 }
 
@@ -145,15 +179,25 @@ fn open_message(server: &Server, headers: &HeaderMap) -> Result<Decoder, Fault> 
     match header(envelope::HASH_ALGORITHM) {
         Some(name) if name.eq_ignore_ascii_case("SHA-512") => {}
         Some(name) => {
-            let text = format!("The hash algorithm '{}' is not supported: SHA-512 is", name.chars().take(40).collect::<String>());
+            let text = format!(
+                "The hash algorithm '{}' is not supported: SHA-512 is",
+                name.chars().take(40).collect::<String>()
+            );
             return Err(Fault::new(codes::INTERNAL_ERROR, text));
         }
         None => {
-            return Err(Fault::new(codes::INTERNAL_ERROR, "Could not get hash algorithm identifier from message"));
+            return Err(Fault::new(
+                codes::INTERNAL_ERROR,
+                "Could not get hash algorithm identifier from message",
+            ));
         }
     }
-    Decoder::new(header(CONTENT_TYPE.as_str()).unwrap_or_default(), Expect::Request, Limits::default())
-        .map_err(|e| transport_fault(&e).with_prefix(codes::SERVICE_FAILED))
+    Decoder::new(
+        header(CONTENT_TYPE.as_str()).unwrap_or_default(),
+        Expect::Request,
+        Limits::default(),
+    )
+    .map_err(|e| transport_fault(&e).with_prefix(codes::SERVICE_FAILED))
 }
 
 /// Whether the sender's version is at least the one that the operator asks for.
@@ -171,7 +215,9 @@ fn judge_version(version: Option<&str>, least: &str) -> Result<(), Fault> {
         return Ok(());
     }
     let version: String = version.unwrap_or("unknown").chars().take(40).collect();
-    let text = format!("The client's security server version {version} is older than {least}, the oldest that is served here");
+    let text = format!(
+        "The client's security server version {version} is older than {least}, the oldest that is served here"
+    );
     Err(Fault::new(codes::CLIENT_PROXY_VERSION_NOT_SUPPORTED, text))
 }
 
@@ -193,11 +239,15 @@ fn judge_sender(
         let text = "Cannot verify TLS certificate, corresponding OCSP response is missing";
         return Err(Fault::new(codes::SSL_AUTHENTICATION_FAILED, text));
     }
-    let responses = ocsp
-        .iter()
-        .map(|der| OcspResponse::parse(der))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| Fault::new(codes::SSL_AUTHENTICATION_FAILED, format!("An OCSP response cannot be read: {e}")))?;
+    let responses =
+        ocsp.iter().map(|der| OcspResponse::parse(der)).collect::<Result<Vec<_>, _>>().map_err(
+            |e| {
+                Fault::new(
+                    codes::SSL_AUTHENTICATION_FAILED,
+                    format!("An OCSP response cannot be read: {e}"),
+                )
+            },
+        )?;
     server.verification.judge_peer(shown, &responses, &request.client, now, conf)
 }
 
@@ -220,7 +270,14 @@ fn judge_signature(
 ) -> Result<(), Fault> {
     let chain = received.chain.as_ref().map(|(result, chain)| (result, chain));
     received.with_parts(|parts| {
-        server.verification.judge_message(&received.signature, chain, parts, &request.client, now, conf)
+        server.verification.judge_message(
+            &received.signature,
+            chain,
+            parts,
+            &request.client,
+            now,
+            conf,
+        )
     })
 }
 
@@ -231,7 +288,8 @@ async fn log_request(
     peer: Option<String>,
     received: Received,
 ) -> Result<(String, Option<Reader>), Fault> {
-    let hash = rest::request_hash(&received.block, received.body.as_ref().map(|b| b.digest.as_slice()));
+    let hash =
+        rest::request_hash(&received.block, received.body.as_ref().map(|b| b.digest.as_slice()));
     let body = received.body.as_ref().map(Taken::reader);
     let record = NewRecord {
         time: OffsetDateTime::now_utc(),
@@ -263,19 +321,30 @@ struct Answering {
 
 impl Answering {
     /// Sends the service's answer back: whole when it is short, else piece by piece while it arrives.
-    async fn send_back(self, answer: Response<Incoming>, service: &Service) -> Result<Response<Body>, Fault> {
+    async fn send_back(
+        self,
+        answer: Response<Incoming>,
+        service: &Service,
+    ) -> Result<Response<Body>, Fault> {
         let (head, incoming) = answer.into_parts();
         let headers = head
             .headers
             .iter()
             .map(|(name, value)| (name.as_str().to_owned(), rest::header_text(value.as_bytes())));
+        let headers =
+            case::restore_answer(head.extensions.get::<Spelling>(), head.status.as_u16(), headers);
         let reason = head
             .extensions
             .get::<hyper::ext::ReasonPhrase>()
             .map(|r| rest::header_text(r.as_bytes()))
             .unwrap_or_else(|| head.status.canonical_reason().unwrap_or_default().to_owned());
-        let response =
-            RestResponse::from_http(head.status.as_u16(), &reason, headers, &self.request, &self.request_hash);
+        let response = RestResponse::from_http(
+            head.status.as_u16(),
+            &reason,
+            headers,
+            &self.request,
+            &self.request_hash,
+        );
         let has_entity = self.request.verb != "HEAD"
             && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             && !head.status.is_informational();
@@ -283,12 +352,20 @@ impl Answering {
         let reading = tokio::time::timeout(service.timeout, body::start(incoming, inline)).await;
         let start = reading.map_err(|_| stopped(service))?.map_err(|e| body_fault(&e))?;
         match start {
-            Start::Whole(body) => self.send_whole(response, body.or_else(|| has_entity.then(Bytes::new))).await,
-            Start::More(chunks, rest) => self.send_streamed(response, chunks, rest, service.timeout),
+            Start::Whole(body) => {
+                self.send_whole(response, body.or_else(|| has_entity.then(Bytes::new))).await
+            }
+            Start::More(chunks, rest) => {
+                self.send_streamed(response, chunks, rest, service.timeout)
+            }
         }
     }
 
-    async fn send_whole(self, response: RestResponse, body: Option<Bytes>) -> Result<Response<Body>, Fault> {
+    async fn send_whole(
+        self,
+        response: RestResponse,
+        body: Option<Bytes>,
+    ) -> Result<Response<Body>, Fault> {
         let limit = self.server.settings().body_limit();
         if body.as_ref().is_some_and(|b| b.len() as u64 > limit) {
             return Err(body_fault(&body::BodyError::TooLong(limit)));
@@ -297,7 +374,9 @@ impl Answering {
         let signature = self.sign_and_log(&block, body.clone().map(Taken::of_bytes)).await?;
         let mut encoder = new_encoder()?;
         let content_type = encoder.content_type();
-        let mut out = BytesMut::with_capacity(2048 + signature.signature.len() + body.as_ref().map_or(0, Bytes::len));
+        let mut out = BytesMut::with_capacity(
+            2048 + signature.signature.len() + body.as_ref().map_or(0, Bytes::len),
+        );
         write_part(&mut encoder, media::REST_RESPONSE, &block, &mut out)?;
         if let Some(body) = body {
             write_part(&mut encoder, media::REST_BODY, &body, &mut out)?;
@@ -320,13 +399,20 @@ impl Answering {
         let block = response.to_block();
         let mut opening = BytesMut::new();
         write_part(&mut encoder, media::REST_RESPONSE, &block, &mut opening)?;
-        opening.extend_from_slice(&encoder.part_header(media::REST_BODY, &[]).map_err(|e| transport_fault(&e))?);
+        opening.extend_from_slice(
+            &encoder.part_header(media::REST_BODY, &[]).map_err(|e| transport_fault(&e))?,
+        );
         let (pieces, body) = body::channel(STREAM_DEPTH, None);
         // Runs on its own so that the answer can begin; it ends with the connection, at the latest.
         tokio::spawn(async move {
-            let closing = match self.pump(&mut encoder, opening.freeze(), &block, chunks, rest, idle, &pieces).await {
+            let closing = match self
+                .pump(&mut encoder, opening.freeze(), &block, chunks, rest, idle, &pieces)
+                .await
+            {
                 Ok(evidence) => evidence,
-                Err(Stop::Failed(fault)) => encoder.fault(&soap::write_fault(&finished(&self.server, fault, &self.told))),
+                Err(Stop::Failed(fault)) => {
+                    encoder.fault(&soap::write_fault(&finished(&self.server, fault, &self.told)))
+                }
                 Err(Stop::Gone) => {
                     tracing::info!(message_id = %self.told.message_id, "the other security server went away before the answer was complete");
                     return;
@@ -338,7 +424,10 @@ impl Answering {
         message(&content_type, body)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one step of the road, cut out so that its failures have one place")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one step of the road, cut out so that its failures have one place"
+    )]
     async fn pump(
         &self,
         encoder: &mut Encoder,
@@ -360,7 +449,10 @@ impl Answering {
                     Ok(Ok(None)) => break,
                     Ok(Err(error)) => return Err(Stop::Failed(body_fault(&error))),
                     Err(_) => {
-                        let text = format!("The service {} stopped sending its answer", self.request.service);
+                        let text = format!(
+                            "The service {} stopped sending its answer",
+                            self.request.service
+                        );
                         return Err(Stop::Failed(Fault::new(codes::IO_ERROR, text)));
                     }
                 },
@@ -376,7 +468,11 @@ impl Answering {
     }
 
     /// Signs, and keeps the record: no answer leaves with a signature that the log does not hold.
-    async fn sign_and_log(&self, block: &Bytes, body: Option<Taken>) -> Result<MessageSignature, Fault> {
+    async fn sign_and_log(
+        &self,
+        block: &Bytes,
+        body: Option<Taken>,
+    ) -> Result<MessageSignature, Fault> {
         let provider = self.request.service.client();
         let signer = self.server.signers.of(provider.member())?;
         let parts = part_digests(block, body.as_ref().map(|b| b.digest.as_slice()));

@@ -36,7 +36,8 @@ impl Received {
         match &self.body {
             None => with(&[message]),
             Some(body) => {
-                let digest = DigestValue { algorithm: DigestAlgorithm::Sha512, value: body.digest.clone() };
+                let digest =
+                    DigestValue { algorithm: DigestAlgorithm::Sha512, value: body.digest.clone() };
                 let name = attachment_name(1);
                 with(&[message, Part { name: &name, content: Content::Digest(&digest) }])
             }
@@ -46,8 +47,10 @@ impl Received {
 
 /// The digests of a message's parts, for signing it.
 pub fn part_digests(block: &[u8], body_digest: Option<&[u8]>) -> Vec<PartDigest> {
-    let message = PartDigest { name: MESSAGE.into(), digest: DigestAlgorithm::Sha512.digest(block) };
-    let body = body_digest.map(|digest| PartDigest { name: attachment_name(1), digest: digest.to_vec() });
+    let message =
+        PartDigest { name: MESSAGE.into(), digest: DigestAlgorithm::Sha512.digest(block) };
+    let body =
+        body_digest.map(|digest| PartDigest { name: attachment_name(1), digest: digest.to_vec() });
     std::iter::once(message).chain(body).collect()
 }
 
@@ -57,7 +60,9 @@ pub fn body_fault(error: &BodyError) -> Fault {
         BodyError::Read(_) => Fault::new(codes::IO_ERROR, error.to_string()),
         BodyError::TooLong(limit) => Fault::new(
             codes::LOGGING_FAILED,
-            format!("The message body is longer than the {limit} bytes that this security server logs"),
+            format!(
+                "The message body is longer than the {limit} bytes that this security server logs"
+            ),
         ),
         BodyError::Spool(_) => Fault::new(codes::LOGGING_FAILED, error.to_string()),
     }
@@ -106,7 +111,9 @@ pub async fn receive(
                 Event::HashChainResult(bytes) => result = Some(bytes),
                 Event::HashChain(bytes) => chain = Some(bytes),
                 Event::Signature(bytes) => signature = Some(bytes),
-                Event::Fault(bytes) => return Err(causeway_message::soap::read_fault(&bytes).unwrap_or_else(|e| e)),
+                Event::Fault(bytes) => {
+                    return Err(causeway_message::soap::read_fault(&bytes).unwrap_or_else(|e| e));
+                }
                 Event::SoapMessage { .. } => {
                     let text = "A SOAP message was sent as a REST message";
                     return Err(Fault::new(codes::INVALID_MESSAGE, text));
@@ -125,7 +132,12 @@ pub async fn receive(
             Ok(Ok(Some(bytes))) => decoder.push(bytes),
             Ok(Ok(None)) => decoder.end_of_input(),
             Ok(Err(error)) => return Err(body_fault(&error)),
-            Err(_) => return Err(Fault::new(codes::IO_ERROR, "The other security server stopped sending")),
+            Err(_) => {
+                return Err(Fault::new(
+                    codes::IO_ERROR,
+                    "The other security server stopped sending",
+                ));
+            }
         }
     }
 }

@@ -26,6 +26,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::body::Reader;
 use crate::http::Body;
+use crate::http::case::{Recorder, Spelling};
 use crate::settings::{Client, Service};
 use crate::tls::{self, Identity};
 
@@ -73,19 +74,28 @@ impl ServiceCaller {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(failure(&error, service)),
             Err(_) => {
-                let text = format!("The service {} did not answer within {} s", service.id, service.timeout.as_secs());
+                let text = format!(
+                    "The service {} did not answer within {} s",
+                    service.id,
+                    service.timeout.as_secs()
+                );
                 Err(Fault::new(codes::IO_ERROR, text))
             }
         }
     }
 
-    fn client(&self, provider: &Client, service: &Service) -> Result<HttpClient<ServiceConnector, Body>, Fault> {
+    fn client(
+        &self,
+        provider: &Client,
+        service: &Service,
+    ) -> Result<HttpClient<ServiceConnector, Body>, Fault> {
         let key = service.verify_tls.then(|| provider.id.clone());
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let pinned: Option<Vec<Certificate>> = service.verify_tls.then(|| provider.certificates.clone());
+        let pinned: Option<Vec<Certificate>> =
+            service.verify_tls.then(|| provider.certificates.clone());
         let config = tls::for_services(self.identity.as_deref(), pinned)
             .map_err(|e| Fault::new(codes::INTERNAL_ERROR, e.to_string()))?;
         let client = HttpClient::builder(TokioExecutor::new())
@@ -110,22 +120,36 @@ fn address(service: &Service, request: &RestRequest) -> Result<Uri, Fault> {
         text.push_str(query);
     }
     text.parse().map_err(|e| {
-        let text = format!("The address of the service {} with the path of the request is not a URL: {e}", service.id);
+        let text = format!(
+            "The address of the service {} with the path of the request is not a URL: {e}",
+            service.id
+        );
         Fault::new(codes::SERVICE_MALFORMED_URL, text)
     })
 }
 
-fn http_request(uri: Uri, request: &RestRequest, body: Option<Reader>) -> Result<Request<Body>, Fault> {
-    let unusable = |what: &str| Fault::new(codes::INTERNAL_ERROR, format!("The request has {what} that HTTP does not allow"));
+fn http_request(
+    uri: Uri,
+    request: &RestRequest,
+    body: Option<Reader>,
+) -> Result<Request<Body>, Fault> {
+    let unusable = |what: &str| {
+        Fault::new(
+            codes::INTERNAL_ERROR,
+            format!("The request has {what} that HTTP does not allow"),
+        )
+    };
     let mut out = Request::new(body.map_or_else(crate::http::empty, Reader::into_body));
     *out.method_mut() = request.verb.parse().map_err(|_| unusable("a method"))?;
     if let Some(host) = uri.authority() {
         let host = host.as_str().rsplit('@').next().unwrap_or_default();
-        out.headers_mut().insert(HOST, HeaderValue::from_str(host).map_err(|_| unusable("a host"))?);
+        out.headers_mut()
+            .insert(HOST, HeaderValue::from_str(host).map_err(|_| unusable("a host"))?);
     }
     for (name, value) in &request.headers {
         let name: HeaderName = name.parse().map_err(|_| unusable("a header name"))?;
-        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| unusable("a header value"))?;
+        let value =
+            HeaderValue::from_bytes(value.as_bytes()).map_err(|_| unusable("a header value"))?;
         out.headers_mut().append(name, value);
     }
     *out.uri_mut() = uri;
@@ -183,57 +207,77 @@ impl tower_service::Service<Uri> for ServiceConnector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let tls = Arc::clone(&self.tls);
         Box::pin(async move {
-            tokio::time::timeout(CONNECT_TIMEOUT, open(uri, tls))
-                .await
-                .unwrap_or_else(|_| Err(ConnectFailure::new(codes::NETWORK_ERROR, "connecting took too long")))
+            tokio::time::timeout(CONNECT_TIMEOUT, open(uri, tls)).await.unwrap_or_else(|_| {
+                Err(ConnectFailure::new(codes::NETWORK_ERROR, "connecting took too long"))
+            })
         })
     }
 }
 
 async fn open(uri: Uri, tls: Arc<ClientConfig>) -> Result<ServiceStream, ConnectFailure> {
-    let malformed = || ConnectFailure::new(codes::SERVICE_MALFORMED_URL, "the address names no host");
-    let host = uri.host().ok_or_else(malformed)?.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let malformed =
+        || ConnectFailure::new(codes::SERVICE_MALFORMED_URL, "the address names no host");
+    let host =
+        uri.host().ok_or_else(malformed)?.trim_start_matches('[').trim_end_matches(']').to_owned();
     let secure = uri.scheme_str() == Some("https");
     let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let addresses: Vec<_> = tokio::net::lookup_host((host.as_str(), port))
         .await
-        .map_err(|_| ConnectFailure::new(codes::UNKNOWN_HOST, format!("{host} is not a known host")))?
+        .map_err(|_| {
+            ConnectFailure::new(codes::UNKNOWN_HOST, format!("{host} is not a known host"))
+        })?
         .collect();
     let stream = TcpStream::connect(addresses.as_slice())
         .await
         .map_err(|e| ConnectFailure::new(codes::NETWORK_ERROR, e))?;
     let _ = stream.set_nodelay(true);
     if !secure {
-        return Ok(ServiceStream(TokioIo::new(Box::pin(stream))));
+        return Ok(ServiceStream::new(stream));
     }
     let name = ServerName::try_from(host).map_err(|_| malformed())?;
     let stream = TlsConnector::from(tls)
         .connect(name, stream)
         .await
         .map_err(|e| ConnectFailure::new(codes::SSL_AUTHENTICATION_FAILED, e))?;
-    Ok(ServiceStream(TokioIo::new(Box::pin(stream))))
+    Ok(ServiceStream::new(stream))
 }
 
 trait AsyncStream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send {}
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send> AsyncStream for T {}
 
-/// A connection to a service, plain or with TLS.
-struct ServiceStream(TokioIo<Pin<Box<dyn AsyncStream>>>);
+/// A connection to a service, plain or with TLS. It remembers how the service
+/// spells its headers; the answer carries that as an extension.
+struct ServiceStream(TokioIo<Recorder<Pin<Box<dyn AsyncStream>>>>, Spelling);
+
+impl ServiceStream {
+    fn new(stream: impl AsyncStream + 'static) -> Self {
+        let spelling = Spelling::default();
+        Self(TokioIo::new(Recorder::new(Box::pin(stream), spelling.clone())), spelling)
+    }
+}
 
 impl Connection for ServiceStream {
     fn connected(&self) -> Connected {
-        Connected::new()
+        Connected::new().extra(self.1.clone())
     }
 }
 
 impl Read for ServiceStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
 impl Write for ServiceStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
 

@@ -2,12 +2,14 @@
 //!
 //! Each signing key has one worker thread. It takes what waits, signs all of
 //! it with one private-key operation, and answers; what arrives meanwhile is
-//! the next batch. So a lone message is signed at once, and under load the
-//! batch grows by itself: no timer, nothing to tune.
+//! the next batch. The first message of a batch lets the tasks run that are
+//! ready at this moment before it calls the worker, so that those about to
+//! sign come along. A lone message finds nobody to let pass and is signed at
+//! once; under load the batch grows by itself: no timer, nothing to tune.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use causeway_identifiers::MemberId;
@@ -39,11 +41,46 @@ struct Job {
     reply: oneshot::Sender<Result<MessageSignature, String>>,
 }
 
+/// What waits for a key.
+#[derive(Default)]
+struct Waiting {
+    jobs: Vec<Job>,
+    /// Somebody has called the worker, or will: whoever comes now need not.
+    called: bool,
+    /// The worker has ended.
+    closed: bool,
+}
+
+type Queue = Arc<Mutex<Waiting>>;
+
+fn lock(queue: &Queue) -> MutexGuard<'_, Waiting> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Signs for one member with one key.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct BatchSigner {
     certificate: Certificate,
-    queue: SyncSender<Job>,
+    queue: Queue,
+    worker: SyncSender<()>,
+}
+
+impl std::fmt::Debug for BatchSigner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BatchSigner")
+            .field("certificate", &self.certificate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Calls the worker when it is dropped, so also when the caller gives up meanwhile.
+struct Call<'s>(&'s SyncSender<()>);
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        // Full means called already; closed means that the worker has ended, which the waiting see.
+        let _ = self.0.try_send(());
+    }
 }
 
 impl BatchSigner {
@@ -58,12 +95,14 @@ impl BatchSigner {
         ocsp: CurrentOcsp,
         on_batch: OnBatch,
     ) -> std::io::Result<Self> {
-        let (queue, jobs) = sync_channel(MAX_WAITING);
+        let (worker, calls) = sync_channel(1);
+        let queue = Queue::default();
         let composer = Composer::new(&certificate, intermediates, key.algorithm());
+        let jobs = Arc::clone(&queue);
         std::thread::Builder::new()
             .name("signing".into())
-            .spawn(move || work(&jobs, &composer, key.as_ref(), &ocsp, &on_batch))?;
-        Ok(Self { certificate, queue })
+            .spawn(move || work(&calls, &jobs, &composer, key.as_ref(), &ocsp, &on_batch))?;
+        Ok(Self { certificate, queue, worker })
     }
 
     /// The signing certificate.
@@ -76,45 +115,76 @@ impl BatchSigner {
     /// # Errors
     /// `cannot_create_signature`, telling why.
     pub async fn sign(&self, parts: Vec<PartDigest>) -> Result<MessageSignature, Fault> {
-        let refused = |why: String| Fault::new(codes::CANNOT_CREATE_SIGNATURE, why);
+        let refused = |why: &str| Fault::new(codes::CANNOT_CREATE_SIGNATURE, why);
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Job { parts, reply }).map_err(|e| match e {
-            TrySendError::Full(_) => refused("Too many messages wait to be signed".into()),
-            TrySendError::Disconnected(_) => refused("The signing key is no longer available".into()),
-        })?;
+        let first = {
+            let mut waiting = lock(&self.queue);
+            if waiting.closed {
+                return Err(refused("The signing key is no longer available"));
+            }
+            if waiting.jobs.len() >= MAX_WAITING {
+                return Err(refused("Too many messages wait to be signed"));
+            }
+            waiting.jobs.push(Job { parts, reply });
+            !std::mem::replace(&mut waiting.called, true)
+        };
+        if first {
+            let call = Call(&self.worker);
+            tokio::task::yield_now().await;
+            drop(call);
+        }
         match answer.await {
-            Ok(result) => result.map_err(refused),
-            Err(_) => Err(refused("The signing key is no longer available".into())),
+            Ok(result) => result.map_err(|why| refused(&why)),
+            Err(_) => Err(refused("The signing key is no longer available")),
         }
     }
 }
 
-fn work(jobs: &Receiver<Job>, composer: &Composer, key: &dyn SigningKey, ocsp: &CurrentOcsp, on_batch: &OnBatch) {
-    while let Ok(first) = jobs.recv() {
-        let mut batch = vec![first];
-        batch.extend(std::iter::from_fn(|| jobs.try_recv().ok()).take(MAX_BATCH - 1));
-        // A caller that has gone needs no signature.
-        batch.retain(|job| !job.reply.is_closed());
-        if batch.is_empty() {
-            continue;
-        }
-        let (parts, replies): (Vec<_>, Vec<_>) = batch.into_iter().map(|job| (job.parts, job.reply)).unzip();
-        let signed = sign_batch(&parts, composer, key, ocsp);
-        on_batch(parts.len());
-        match signed {
-            Ok(signatures) => {
-                for (reply, signature) in replies.into_iter().zip(signatures) {
-                    // An error here means only that the caller has gone.
-                    let _ = reply.send(Ok(signature));
+fn work(
+    calls: &Receiver<()>,
+    queue: &Queue,
+    composer: &Composer,
+    key: &dyn SigningKey,
+    ocsp: &CurrentOcsp,
+    on_batch: &OnBatch,
+) {
+    while calls.recv().is_ok() {
+        while let Some(batch) = next_batch(queue) {
+            let (parts, replies): (Vec<_>, Vec<_>) =
+                batch.into_iter().map(|job| (job.parts, job.reply)).unzip();
+            let signed = sign_batch(&parts, composer, key, ocsp);
+            on_batch(parts.len());
+            match signed {
+                Ok(signatures) => {
+                    for (reply, signature) in replies.into_iter().zip(signatures) {
+                        // An error here means only that the caller has gone.
+                        let _ = reply.send(Ok(signature));
+                    }
                 }
-            }
-            Err(error) => {
-                for reply in replies {
-                    let _ = reply.send(Err(error.clone()));
+                Err(error) => {
+                    for reply in replies {
+                        let _ = reply.send(Err(error.clone()));
+                    }
                 }
             }
         }
     }
+    let mut waiting = lock(queue);
+    waiting.closed = true;
+    waiting.jobs.clear();
+}
+
+/// What waits, at most a batch of it; `None` when nothing does, and then the next to come calls again.
+fn next_batch(queue: &Queue) -> Option<Vec<Job>> {
+    let mut waiting = lock(queue);
+    // A caller that has gone needs no signature.
+    waiting.jobs.retain(|job| !job.reply.is_closed());
+    if waiting.jobs.is_empty() {
+        waiting.called = false;
+        return None;
+    }
+    let count = waiting.jobs.len().min(MAX_BATCH);
+    Some(waiting.jobs.drain(..count).collect())
 }
 
 fn sign_batch(

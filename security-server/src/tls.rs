@@ -16,10 +16,15 @@ use arc_swap::ArcSwapOption;
 use causeway_globalconf::GlobalConf;
 use causeway_pki::Certificate;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig,
+    SignatureScheme,
+};
 
 /// A TLS configuration that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +70,8 @@ pub fn for_incoming_peers(
     conf: Arc<ArcSwapOption<GlobalConf>>,
 ) -> Result<ServerConfig, TlsError> {
     let provider = provider();
-    let verifier = Arc::new(RegisteredServer { conf, algorithms: provider.signature_verification_algorithms });
+    let verifier =
+        Arc::new(RegisteredServer { conf, algorithms: provider.signature_verification_algorithms });
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_client_cert_verifier(verifier)
@@ -108,7 +114,10 @@ pub fn for_information_systems(identity: &Identity) -> Result<ServerConfig, TlsE
 ///
 /// # Errors
 /// When the internal key and certificate do not fit together.
-pub fn for_services(identity: Option<&Identity>, pinned: Option<Vec<Certificate>>) -> Result<ClientConfig, TlsError> {
+pub fn for_services(
+    identity: Option<&Identity>,
+    pinned: Option<Vec<Certificate>>,
+) -> Result<ClientConfig, TlsError> {
     let provider = provider();
     let algorithms = provider.signature_verification_algorithms;
     let verifier: Arc<dyn ServerCertVerifier> = match pinned {
@@ -120,7 +129,9 @@ pub fn for_services(identity: Option<&Identity>, pinned: Option<Vec<Certificate>
         .dangerous()
         .with_custom_certificate_verifier(verifier);
     Ok(match identity {
-        Some(identity) => builder.with_client_auth_cert(identity.der_chain(), identity.key.clone_key())?,
+        Some(identity) => {
+            builder.with_client_auth_cert(identity.der_chain(), identity.key.clone_key())?
+        }
         None => builder.with_no_client_auth(),
     })
 }
@@ -186,8 +197,11 @@ impl ClientCertVerifier for RegisteredServer {
     ) -> Result<ClientCertVerified, rustls::Error> {
         let certificate = Certificate::from_der(end_entity)
             .map_err(|_| rustls::Error::InvalidCertificate(CertificateError::BadEncoding))?;
-        let registered =
-            self.conf.load().as_ref().is_some_and(|conf| conf.server_by_auth_certificate(&certificate).is_some());
+        let registered = self
+            .conf
+            .load()
+            .as_ref()
+            .is_some_and(|conf| conf.server_by_auth_certificate(&certificate).is_some());
         if registered {
             Ok(ClientCertVerified::assertion())
         } else {

@@ -16,15 +16,15 @@ use causeway_globalconf::GlobalConf;
 use causeway_identifiers::ClientId;
 use causeway_message::{Fault, codes};
 use causeway_pki::ocsp::{OcspResponse, judge};
-use causeway_pki::{Certificate, DigestAlgorithm, chain};
+use causeway_pki::{Certificate, DigestAlgorithm, Digester, chain};
+use causeway_signature::SignatureError;
 use causeway_signature::verify::{Absent, ChainDocuments, Part, judge_coverage, judge_signer};
 use causeway_signature::xades::SignatureDocument;
-use causeway_signature::SignatureError;
 use time::OffsetDateTime;
 
 /// How long a signature document's judgement stands (all messages of a batch arrive within moments).
 const SIGNATURE_STANDS: Duration = Duration::from_secs(10);
-/// How long a TLS certificate's judgement stands, as X-Road's OCSP verifier caches.
+/// How long a certificate's judgement stands, as X-Road's OCSP verifier caches.
 const CERTIFICATE_STANDS: Duration = Duration::from_secs(60);
 /// Most judgements of a kind that are remembered.
 const MOST_REMEMBERED: usize = 4096;
@@ -35,6 +35,7 @@ type Digest = Vec<u8>;
 #[derive(Default)]
 pub struct Verification {
     signatures: Memory<(Digest, ClientId), Arc<SignatureDocument>>,
+    signers: Memory<(Digest, ClientId), ()>,
     certificates: Memory<(Digest, ClientId), ()>,
 }
 
@@ -66,7 +67,7 @@ impl Verification {
             Some(document) => document,
             None => {
                 let document = SignatureDocument::parse(signature).map_err(refused)?;
-                judge_signer(&document, sender, now, conf.as_ref()).map_err(refused)?;
+                self.judge_signer(&document, sender, now, conf).map_err(refused)?;
                 let document = Arc::new(document);
                 self.signatures.remember(key, Arc::clone(&document), conf, SIGNATURE_STANDS);
                 document
@@ -74,6 +75,32 @@ impl Verification {
         };
         let chain = chain.map(|(result, chain)| ChainDocuments { result, chain });
         judge_coverage(&document, chain, parts, Absent::Refused).map(|_| ()).map_err(refused)
+    }
+
+    /// Judges the signature value, and the signer's certificate unless the same
+    /// one came with the same OCSP responses a short while ago.
+    fn judge_signer(
+        &self,
+        document: &SignatureDocument,
+        sender: &ClientId,
+        now: OffsetDateTime,
+        conf: &Arc<GlobalConf>,
+    ) -> Result<(), SignatureError> {
+        let mut digester = Digester::new(DigestAlgorithm::Sha256);
+        let extra = document.extra().iter().map(|e| &e.certificate);
+        for certificate in document.certificate().into_iter().chain(extra) {
+            digester.update(&certificate.sha256());
+        }
+        for response in document.ocsp_responses() {
+            digester.update(&DigestAlgorithm::Sha256.digest(response.der()));
+        }
+        let key = (digester.finish(), sender.clone());
+        if self.signers.recall(&key, conf).is_some() {
+            return document.judge_value();
+        }
+        judge_signer(document, sender, now, conf.as_ref())?;
+        self.signers.remember(key, (), conf, CERTIFICATE_STANDS);
+        Ok(())
     }
 
     /// Judges a peer's TLS certificate now: it is an authentication
@@ -122,24 +149,32 @@ fn judge_authentication(
         return Err(format!("The certificate of {subject} is not an authentication certificate"));
     }
     let last = peer.last().unwrap_or(leaf);
-    let anchor = conf
-        .issuer_of(client.instance(), last)
-        .ok_or_else(|| format!("The certificate of {subject} is not issued by an approved certification service"))?;
+    let anchor = conf.issuer_of(client.instance(), last).ok_or_else(|| {
+        format!("The certificate of {subject} is not issued by an approved certification service")
+    })?;
     let extra = peer.get(1..).unwrap_or_default();
-    let path = chain::judge(leaf, extra, &anchor.certificate, now).map_err(|e| format!("{subject}: {e}"))?;
+    let path = chain::judge(leaf, extra, &anchor.certificate, now)
+        .map_err(|e| format!("{subject}: {e}"))?;
     if ocsp.is_empty() {
         return Err(format!("The OCSP response for the TLS certificate of {subject} is missing"));
     }
     for certificate in path.iter().filter(|c| **c != anchor.certificate) {
-        let issuer = conf
-            .issuer_of(client.instance(), certificate)
-            .ok_or_else(|| format!("The authority of {} is not approved", certificate.subject_rfc2253()))?;
+        let issuer = conf.issuer_of(client.instance(), certificate).ok_or_else(|| {
+            format!("The authority of {} is not approved", certificate.subject_rfc2253())
+        })?;
         let response = ocsp
             .iter()
             .find(|r| r.matches(certificate, &issuer.certificate))
             .ok_or_else(|| format!("No OCSP response for {}", certificate.subject_rfc2253()))?;
-        judge(response, certificate, &issuer.certificate, &conf.ocsp_trust(issuer), &conf.ocsp_policy(), now)
-            .map_err(|e| format!("{}: {e}", certificate.subject_rfc2253()))?;
+        judge(
+            response,
+            certificate,
+            &issuer.certificate,
+            &conf.ocsp_trust(issuer),
+            &conf.ocsp_policy(),
+            now,
+        )
+        .map_err(|e| format!("{}: {e}", certificate.subject_rfc2253()))?;
     }
     if !conf.auth_certificate_matches(leaf, client) {
         return Err(format!(
@@ -167,7 +202,8 @@ impl<K: Hash + Eq, V: Clone> Memory<K, V> {
     fn recall(&self, key: &K, conf: &Arc<GlobalConf>) -> Option<V> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = known.get(key)?;
-        let stands = found.until > Instant::now() && std::ptr::eq(found.conf.as_ptr(), Arc::as_ptr(conf));
+        let stands =
+            found.until > Instant::now() && std::ptr::eq(found.conf.as_ptr(), Arc::as_ptr(conf));
         stands.then(|| found.value.clone())
     }
 

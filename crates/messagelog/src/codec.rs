@@ -137,8 +137,13 @@ pub(crate) enum StoredBody {
     Omitted,
 }
 
-/// The bytes of a new record. Bodies in files are only mentioned.
-pub(crate) fn encode_message(record: &NewRecord, log: &[u8; 16]) -> Result<Vec<u8>, LogError> {
+/// The bytes of a new record. Bodies in files are only mentioned. `signature_hash` is the SHA-512
+/// digest of its signature document.
+pub(crate) fn encode_message(
+    record: &NewRecord,
+    log: &[u8; 16],
+    signature_hash: Sha512,
+) -> Result<Vec<u8>, LogError> {
     check_message(record)?;
     let owner = &record.owner;
     let digest = Digest {
@@ -153,7 +158,7 @@ pub(crate) fn encode_message(record: &NewRecord, log: &[u8; 16]) -> Result<Vec<u
         flags: if record.response { FLAG_RESPONSE } else { 0 }
             | if record.side == Side::Provider { FLAG_PROVIDER } else { 0 },
         body_bytes: file_bytes(record),
-        signature_hash: sha512(&record.signature),
+        signature_hash,
     };
     let mut out =
         Vec::with_capacity(Digest::BYTES + 512 + record.message.len() + record.signature.len());

@@ -36,6 +36,7 @@ mod checkpoint;
 mod codec;
 mod commit;
 mod committer;
+mod digests;
 mod disk;
 mod error;
 pub mod evidence;

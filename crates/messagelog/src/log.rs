@@ -16,6 +16,7 @@ use crate::checkpoint::Checkpointer;
 use crate::codec::{Digest, encode_message};
 use crate::commit::{Committer, Request, timestamp_frames};
 use crate::committer::{Command, Threads};
+use crate::digests::SignatureDigests;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{AtStep, LogError};
 use crate::frame::Kind;
@@ -73,6 +74,7 @@ struct Inner {
     failing: Arc<AtomicBool>,
     removing: Mutex<()>,
     inline_bytes: usize,
+    digests: SignatureDigests,
     recovery: Recovery,
 }
 
@@ -158,6 +160,7 @@ impl Log {
                 failing,
                 removing: Mutex::new(()),
                 inline_bytes: settings.inline_bytes.min(MAX_RECORD_BYTES / 2),
+                digests: SignatureDigests::default(),
                 recovery: recovered.recovery,
             }),
         })
@@ -319,7 +322,8 @@ impl Inner {
                 attachment.body = Some(SpooledBody::File(file));
             }
         }
-        let payload = encode_message(&record, &self.reader.place.log)?;
+        let payload =
+            encode_message(&record, &self.reader.place.log, self.digests.of(&record.signature))?;
         let digest = Digest::decode(&payload).ok_or(LogError::Invalid("the record"))?;
         let mut spooled = Vec::new();
         for attachment in record.attachments {

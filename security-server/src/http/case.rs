@@ -48,10 +48,17 @@ pub struct WrittenHead(pub Arc<Vec<u8>>);
 pub fn restore(head: &Parts, headers: impl Iterator<Item = Header>) -> Vec<Header> {
     let written = head.extensions.get::<WrittenHead>();
     let lines = written.map(|w| last_head(&w.0, head)).unwrap_or_default();
+    respell(&lines, headers)
+}
+
+fn respell(lines: &[&str], headers: impl Iterator<Item = Header>) -> Vec<Header> {
     let mut used = vec![false; lines.len()];
     headers
         .map(|(name, value)| {
-            let found = lines.iter().enumerate().find(|(i, line)| !used[*i] && line.eq_ignore_ascii_case(&name));
+            let found = lines
+                .iter()
+                .enumerate()
+                .find(|(i, line)| !used[*i] && line.eq_ignore_ascii_case(&name));
             match found {
                 Some((i, line)) => {
                     used[i] = true;
@@ -63,10 +70,23 @@ pub fn restore(head: &Parts, headers: impl Iterator<Item = Header>) -> Vec<Heade
         .collect()
 }
 
+/// As [`restore`], for the head of an answer.
+pub fn restore_answer(
+    written: Option<&Spelling>,
+    status: u16,
+    headers: impl Iterator<Item = Header>,
+) -> Vec<Header> {
+    let recorded = written.map(Spelling::take).unwrap_or_default();
+    respell(&names_after(&recorded, &format!("HTTP/1.1 {status}")), headers)
+}
+
 /// The header names of the head that begins with this request's line.
 fn last_head<'b>(recorded: &'b [u8], head: &Parts) -> Vec<&'b str> {
     let target = head.uri.path_and_query().map_or("/", |t| t.as_str());
-    let line = format!("{} {target} HTTP/1.", head.method);
+    names_after(recorded, &format!("{} {target} HTTP/1.", head.method))
+}
+
+fn names_after<'b>(recorded: &'b [u8], line: &str) -> Vec<&'b str> {
     let Some(start) = recorded.windows(line.len()).rposition(|w| w == line.as_bytes()) else {
         return Vec::new();
     };
@@ -95,7 +115,11 @@ impl<I> Recorder<I> {
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Recorder<I> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buf);
         if let Some(new) = buf.filled().get(before..)
@@ -108,7 +132,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for Recorder<I> {
 }
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Recorder<I> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }
 
@@ -147,10 +175,13 @@ mod tests {
         request.extensions_mut().insert(WrittenHead(Arc::new(spelling.take())));
         let (head, ()) = request.into_parts();
         let plain = |n: &str| (n.to_owned(), String::new());
-        let names: Vec<String> = restore(&head, [plain("x-custom"), plain("accept"), plain("x-custom"), plain("other")].into_iter())
-            .into_iter()
-            .map(|(n, _)| n)
-            .collect();
+        let names: Vec<String> = restore(
+            &head,
+            [plain("x-custom"), plain("accept"), plain("x-custom"), plain("other")].into_iter(),
+        )
+        .into_iter()
+        .map(|(n, _)| n)
+        .collect();
         assert_eq!(names, ["X-Custom", "ACCEPT", "x-custom", "other"]);
         assert!(spelling.take().is_empty());
     }

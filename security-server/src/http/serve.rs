@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Body;
 use super::case::{Recorder, Spelling, WrittenHead};
+use crate::metrics::Metrics;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -47,11 +48,17 @@ pub struct Listening {
     pub header_timeout: Duration,
     /// How long what is in flight may take once the server stops.
     pub grace: Duration,
+    /// Counts the connections.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Serves until `stop` says so, then finishes what is in flight.
-pub async fn serve<S, F>(listener: TcpListener, listening: Listening, mut stop: watch::Receiver<bool>, service: S)
-where
+pub async fn serve<S, F>(
+    listener: TcpListener,
+    listening: Listening,
+    mut stop: watch::Receiver<bool>,
+    service: S,
+) where
     S: Fn(Caller, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
@@ -75,9 +82,11 @@ where
                 continue;
             }
         };
-        let (watcher, listening, service) = (graceful.watcher(), listening.clone(), service.clone());
+        let (watcher, listening, service) =
+            (graceful.watcher(), listening.clone(), service.clone());
         tokio::spawn(async move {
             let _permit = permit;
+            let _counted = listening.metrics.connection();
             connection(stream, &listening, watcher, service).await;
         });
     }
@@ -97,7 +106,10 @@ where
         return http(stream, Caller::Plain, listening, watcher, service).await;
     };
     let Some(config) = tls.borrow().clone() else {
-        tracing::debug!(listener = listening.name, "connection refused: no certificate to show yet");
+        tracing::debug!(
+            listener = listening.name,
+            "connection refused: no certificate to show yet"
+        );
         return;
     };
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
@@ -110,8 +122,13 @@ where
     }
 }
 
-async fn http<I, S, F>(stream: I, caller: Caller, listening: &Listening, watcher: Watcher, service: S)
-where
+async fn http<I, S, F>(
+    stream: I,
+    caller: Caller,
+    listening: &Listening,
+    watcher: Watcher,
+    service: S,
+) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Fn(Caller, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,

@@ -30,7 +30,8 @@ pub fn candidates(
         let text = format!("Could not find addresses for service provider \"{provider}\"");
         return Err(Fault::new(codes::UNKNOWN_MEMBER, text));
     }
-    let wanted: Vec<_> = servers.into_iter().filter(|s| target.is_none_or(|t| s.id == *t)).collect();
+    let wanted: Vec<_> =
+        servers.into_iter().filter(|s| target.is_none_or(|t| s.id == *t)).collect();
     if let (Some(target), true) = (target, wanted.is_empty()) {
         let text = format!("The security server \"{target}\" does not serve \"{provider}\"");
         return Err(Fault::new(codes::INVALID_SECURITY_SERVER, text));
@@ -47,11 +48,14 @@ pub fn candidates(
     Err(match resting {
         Some(maintenance) => {
             let message = maintenance.message.unwrap_or_default();
-            let text = format!("The security server of \"{provider}\" is in maintenance mode. {message}");
+            let text =
+                format!("The security server of \"{provider}\" is in maintenance mode. {message}");
             Fault::new(codes::MAINTENANCE_MODE, text.trim_end().to_owned())
         }
         None => {
-            let text = format!("The security servers of \"{provider}\" have no address in the global configuration");
+            let text = format!(
+                "The security servers of \"{provider}\" have no address in the global configuration"
+            );
             Fault::new(codes::UNKNOWN_MEMBER, text)
         }
     })

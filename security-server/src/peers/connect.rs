@@ -56,7 +56,8 @@ impl Dialer {
     /// Whether the fastest of these is known.
     pub fn knows(&self, candidates: &[Candidate]) -> bool {
         let fastest = self.fastest.lock().unwrap_or_else(PoisonError::into_inner);
-        candidates.len() == 1 || fastest.get(&key_of(candidates)).is_some_and(|(_, until)| *until > Instant::now())
+        candidates.len() == 1
+            || fastest.get(&key_of(candidates)).is_some_and(|(_, until)| *until > Instant::now())
     }
 
     /// Connects to one of the candidates: to the remembered one with a short
@@ -78,7 +79,10 @@ impl Dialer {
             match self.attempt(std::slice::from_ref(&first), LEAST_TIMEOUT, config).await {
                 Ok(connected) => return Ok(connected),
                 Err((_, reason)) => {
-                    self.fastest.lock().unwrap_or_else(PoisonError::into_inner).remove(&key_of(candidates));
+                    self.fastest
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .remove(&key_of(candidates));
                     reasons.push(reason);
                 }
             }
@@ -120,9 +124,14 @@ impl Dialer {
         candidates: &[Candidate],
         timeout: Duration,
         config: &Arc<ClientConfig>,
-    ) -> Result<(Candidate, TlsStream<TcpStream>, Vec<Certificate>), (Option<SecurityServerId>, String)> {
-        let (winner, stream) = first_connected(candidates, self.port, timeout).await.map_err(|e| (None, e))?;
-        let failed = |e: String| (Some(winner.id.clone()), format!("{}:{}: {e}", winner.address, self.port));
+    ) -> Result<
+        (Candidate, TlsStream<TcpStream>, Vec<Certificate>),
+        (Option<SecurityServerId>, String),
+    > {
+        let (winner, stream) =
+            first_connected(candidates, self.port, timeout).await.map_err(|e| (None, e))?;
+        let failed =
+            |e: String| (Some(winner.id.clone()), format!("{}:{}: {e}", winner.address, self.port));
         let name = ServerName::try_from(winner.address.clone())
             .or_else(|_| ServerName::try_from("security-server".to_owned()))
             .map_err(|e| failed(e.to_string()))?;
@@ -138,7 +147,8 @@ impl Dialer {
 }
 
 fn key_of(candidates: &[Candidate]) -> Vec<String> {
-    let mut key: Vec<String> = candidates.iter().map(|c| format!("{} {}", c.address, c.id)).collect();
+    let mut key: Vec<String> =
+        candidates.iter().map(|c| format!("{} {}", c.address, c.id)).collect();
     key.sort();
     key
 }
@@ -155,7 +165,11 @@ async fn first_connected(
             match tokio::time::timeout(timeout, connecting).await {
                 Ok(Ok(stream)) => Ok((candidate, stream)),
                 Ok(Err(e)) => Err(format!("{}:{port}: {e}", candidate.address)),
-                Err(_) => Err(format!("{}:{port}: no answer within {} s", candidate.address, timeout.as_secs())),
+                Err(_) => Err(format!(
+                    "{}:{port}: no answer within {} s",
+                    candidate.address,
+                    timeout.as_secs()
+                )),
             }
         });
     }

@@ -105,10 +105,11 @@ impl PeerPool {
     /// When none can be reached.
     pub async fn open(&self, candidates: &[Candidate]) -> Result<Peer, ConnectError> {
         let generation = self.generation.load(std::sync::atomic::Ordering::SeqCst);
-        let config = self
-            .config
-            .load_full()
-            .ok_or_else(|| ConnectError("other servers: this server has no active authentication certificate".into()))?;
+        let config = self.config.load_full().ok_or_else(|| {
+            ConnectError(
+                "other servers: this server has no active authentication certificate".into(),
+            )
+        })?;
         let (server, stream, certificates) = self.dialer.connect(candidates, &config).await?;
         let (sender, connection) = http1::Builder::new()
             .handshake(TokioIo::new(stream))
@@ -131,7 +132,10 @@ impl PeerPool {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = idle.get_mut(&key)?;
         while let Some(connection) = kept.pop() {
-            if connection.since.elapsed() < self.idle_timeout && !connection.sender.is_closed() && connection.sender.is_ready() {
+            if connection.since.elapsed() < self.idle_timeout
+                && !connection.sender.is_closed()
+                && connection.sender.is_ready()
+            {
                 return Some(Peer {
                     server: server.clone(),
                     certificates: connection.certificates,

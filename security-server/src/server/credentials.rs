@@ -48,11 +48,14 @@ pub(super) fn authentication(
     conf: Option<&GlobalConf>,
     now: OffsetDateTime,
 ) -> Result<Option<Identity>, CredentialsError> {
-    let Some(credential) = token.credentials(Usage::Authentication, now)?.into_iter().next_back() else {
+    let Some(credential) = token.credentials(Usage::Authentication, now)?.into_iter().next_back()
+    else {
         return Ok(None);
     };
     let spki = credential.key.certificate_public_key();
-    let Some(info) = token.keys().into_iter().find(|k| k.public_key == spki) else { return Ok(None) };
+    let Some(info) = token.keys().into_iter().find(|k| k.public_key == spki) else {
+        return Ok(None);
+    };
     let pkcs8 = token.key(&info.id)?.to_pkcs8();
     let mut chain = vec![credential.certificate.clone()];
     chain.extend(intermediates(&credential.certificate, conf));
@@ -89,7 +92,12 @@ pub(super) fn signers(
             credential.certificate.clone(),
             &between,
             credential.key,
-            current_ocsp(credential.certificate, between.clone(), Arc::clone(ocsp), Arc::clone(conf)),
+            current_ocsp(
+                credential.certificate,
+                between.clone(),
+                Arc::clone(ocsp),
+                Arc::clone(conf),
+            ),
             Box::new(move |messages| metrics.batch(messages)),
         )?;
         signers.insert(member, signer);
@@ -110,11 +118,12 @@ fn current_ocsp(
             .chain(&between)
             .map(|certificate| {
                 let subject = certificate.subject_rfc2253();
-                let response = ocsp
-                    .get(certificate)
-                    .ok_or_else(|| format!("there is no valid OCSP response for the certificate of {subject}"))?;
-                judge_time(&response, &conf.ocsp_policy(), now)
-                    .map_err(|e| format!("there is no valid OCSP response for the certificate of {subject}: {e}"))?;
+                let response = ocsp.get(certificate).ok_or_else(|| {
+                    format!("there is no valid OCSP response for the certificate of {subject}")
+                })?;
+                judge_time(&response, &conf.ocsp_policy(), now).map_err(|e| {
+                    format!("there is no valid OCSP response for the certificate of {subject}: {e}")
+                })?;
                 Ok(response)
             })
             .collect()

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use causeway_globalconf::GlobalConf;
 use causeway_identifiers::ClientId;
 use causeway_message::{Fault, codes};
-use causeway_messagelog::{Log, MessageStore, NewAttachment, NewRecord};
+use causeway_messagelog::{Log, MessageStore, NewAttachment, NewRecord, Side};
 use causeway_pki::Certificate;
 use hyper::Response;
 use time::OffsetDateTime;
@@ -128,7 +128,10 @@ impl Server {
             .iter()
             .map(|certificate| {
                 let response = self.ocsp.get(certificate).ok_or_else(|| {
-                    let text = format!("There is no OCSP response for the authentication certificate {}", certificate.subject_rfc2253());
+                    let text = format!(
+                        "There is no OCSP response for the authentication certificate {}",
+                        certificate.subject_rfc2253()
+                    );
                     Fault::new(codes::SSL_AUTHENTICATION_FAILED, text)
                 })?;
                 Ok(Bytes::copy_from_slice(response.der()))
@@ -157,7 +160,10 @@ impl Server {
         let certificates = peer.certificates.as_slice();
         let port = self.settings.load().peers.ocsp_port;
         let policy = conf.ocsp_policy();
-        let responses = self.peer_ocsp.responses(&peer.server.address, port, certificates, &policy, now).await?;
+        let responses = self
+            .peer_ocsp
+            .responses(&peer.server.address, port, certificates, &policy, now)
+            .await?;
         let judged = self.verification.judge_peer(certificates, &responses, provider, now, conf);
         if judged.is_err() {
             // They came over plain HTTP, where anybody can change them: asked for anew the next time.
@@ -207,6 +213,17 @@ impl Server {
 
     /// Keeps a record; when this returns `Ok`, it is on disk.
     pub(crate) async fn log(&self, record: NewRecord) -> Result<(), Fault> {
+        let bytes = record
+            .attachments
+            .iter()
+            .map(|a| a.length)
+            .sum::<u64>()
+            .saturating_add(record.message.len() as u64);
+        let side = if record.side == Side::Consumer { "consumer" } else { "provider" };
+        match record.response {
+            true => self.metrics.transferred(side, 0, bytes),
+            false => self.metrics.transferred(side, bytes, 0),
+        }
         let started = std::time::Instant::now();
         let kept = self.log.append(record).await;
         self.metrics.log_append(started.elapsed());
@@ -228,7 +245,8 @@ impl Server {
 
     /// `GET /verificationconf`.
     pub(crate) async fn verification_configuration(&self) -> Response<Body> {
-        crate::download::verification_configuration(&self.settings.load().global_conf_folder()).await
+        crate::download::verification_configuration(&self.settings.load().global_conf_folder())
+            .await
     }
 
     /// The state of what the server depends on.

@@ -45,7 +45,9 @@ pub enum StartError {
     #[error("{0}")]
     Settings(#[from] SettingsErrors),
     /// The token or its PIN is wrong.
-    #[error("the token cannot be used: {0}. Check the folder and the PIN, or make a token with `security-server keys init`")]
+    #[error(
+        "the token cannot be used: {0}. Check the folder and the PIN, or make a token with `security-server keys init`"
+    )]
     Keys(#[from] KeysError),
     /// The keys cannot be put to use.
     #[error("the keys cannot be used: {0}")]
@@ -54,7 +56,9 @@ pub enum StartError {
     #[error("the message log cannot be opened: {0}")]
     Log(#[from] LogError),
     /// An address is not free, or not this machine's.
-    #[error("cannot listen on {address} ({what}): {error}. Choose another address in the section [listen]")]
+    #[error(
+        "cannot listen on {address} ({what}): {error}. Choose another address in the section [listen]"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -151,8 +155,11 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
     ));
     let metrics = Arc::new(Metrics::new());
     let ocsp = Arc::new(OcspCache::open(settings.ocsp_folder()));
-    let timestamping =
-        Arc::new(Timestamping::new(settings.timestamping.clone(), Arc::clone(&log), Arc::clone(&conf)));
+    let timestamping = Arc::new(Timestamping::new(
+        settings.timestamping.clone(),
+        Arc::clone(&log),
+        Arc::clone(&conf),
+    ));
     let peers = &settings.peers;
     let dialer = Dialer::new(peers.port, peers.connect_timeout, peers.fastest_cache);
     let (stop, stopping) = watch::channel(false);
@@ -182,8 +189,12 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
     let own: OwnCertificates = Arc::default();
     let watched = Arc::clone(&own);
     let certificates = move || watched.load().as_ref().clone();
-    let ocsp_client =
-        Arc::new(OcspClient::new(server.settings().ocsp.clone(), Arc::clone(&ocsp), conf, certificates));
+    let ocsp_client = Arc::new(OcspClient::new(
+        server.settings().ocsp.clone(),
+        Arc::clone(&ocsp),
+        conf,
+        certificates,
+    ));
     let keys = Keys { token, own, ocsp: Arc::clone(&ocsp_client), peer_tls };
     keys.take(&server)?;
     {
@@ -271,7 +282,9 @@ impl Server {
             .iter()
             .filter_map(|member| self.signers.of(member).ok())
             .find(|signer| self.ocsp.get(signer.certificate()).is_none())
-            .map(|signer| format!("no OCSP response for {}", signer.certificate().subject_rfc2253()))
+            .map(|signer| {
+                format!("no OCSP response for {}", signer.certificate().subject_rfc2253())
+            })
     }
 }
 
@@ -293,8 +306,10 @@ fn open_log(settings: &Settings) -> Result<Log, LogError> {
 
 fn internal_identity(tls: &TlsSettings) -> Result<Identity, StartError> {
     let read = |path: &Path| {
-        std::fs::read(path)
-            .map_err(|error| StartError::System { what: format!("{} cannot be read", path.display()), error })
+        std::fs::read(path).map_err(|error| StartError::System {
+            what: format!("{} cannot be read", path.display()),
+            error,
+        })
     };
     let unusable = |path: &Path, why: String| StartError::System {
         what: format!("{} cannot be used", path.display()),
@@ -307,7 +322,10 @@ fn internal_identity(tls: &TlsSettings) -> Result<Identity, StartError> {
     Ok(Identity { chain, key })
 }
 
-async fn bind(address: Option<SocketAddr>, what: &'static str) -> Result<Option<TcpListener>, StartError> {
+async fn bind(
+    address: Option<SocketAddr>,
+    what: &'static str,
+) -> Result<Option<TcpListener>, StartError> {
     let Some(address) = address else { return Ok(None) };
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(Some(listener)),
@@ -345,16 +363,23 @@ async fn listen(
         connections: Arc::clone(connections),
         header_timeout: settings.limits.header_timeout,
         grace: settings.shutdown_grace,
+        metrics: Arc::clone(&server.metrics),
     };
     // Each side has its own share, so that a flood on one leaves the others served.
-    let share = || Arc::new(Semaphore::new(settings.limits.max_connections.min(Semaphore::MAX_PERMITS)));
+    let share =
+        || Arc::new(Semaphore::new(settings.limits.max_connections.min(Semaphore::MAX_PERMITS)));
     let clients = share();
     let for_clients = |server: &Arc<Server>| {
         let server = Arc::clone(server);
         move |caller, request| client_side::handle(Arc::clone(&server), caller, request)
     };
     if let Some(listener) = http {
-        tasks.spawn(serve(listener, listening("client-http", None, &clients), stopping.clone(), for_clients(server)));
+        tasks.spawn(serve(
+            listener,
+            listening("client-http", None, &clients),
+            stopping.clone(),
+            for_clients(server),
+        ));
     }
     if let Some(listener) = https {
         let (_, tls) = watch::channel(Some(Arc::new(tls::for_information_systems(internal)?)));
@@ -363,8 +388,14 @@ async fn listen(
     }
     if let Some(listener) = peers {
         let server = Arc::clone(server);
-        let service = move |caller, request| provider_side::handle(Arc::clone(&server), caller, request);
-        tasks.spawn(serve(listener, listening("peers", Some(peer_tls), &share()), stopping.clone(), service));
+        let service =
+            move |caller, request| provider_side::handle(Arc::clone(&server), caller, request);
+        tasks.spawn(serve(
+            listener,
+            listening("peers", Some(peer_tls), &share()),
+            stopping.clone(),
+            service,
+        ));
     }
     if let Some(listener) = ocsp {
         let cache = Arc::clone(&server.ocsp);
@@ -374,7 +405,12 @@ async fn listen(
     if let Some(listener) = health {
         let server = Arc::clone(server);
         let service = move |_, request| health::handle(Arc::clone(&server), request);
-        tasks.spawn(serve(listener, listening("health", None, &share()), stopping.clone(), service));
+        tasks.spawn(serve(
+            listener,
+            listening("health", None, &share()),
+            stopping.clone(),
+            service,
+        ));
     }
     Ok(addresses)
 }
@@ -395,7 +431,8 @@ impl Keys {
     fn take(&self, server: &Arc<Server>) -> Result<(), StartError> {
         let now = OffsetDateTime::now_utc();
         let conf = server.global_conf();
-        let signers = credentials::signers(&self.token, &server.conf, &server.ocsp, &server.metrics, now)?;
+        let signers =
+            credentials::signers(&self.token, &server.conf, &server.ocsp, &server.metrics, now)?;
         let identity = credentials::authentication(&self.token, conf.as_deref(), now)?;
         match &identity {
             Some(identity) => {
@@ -404,7 +441,9 @@ impl Keys {
                 server.peers.set_config(Some(Arc::new(tls::for_outgoing_peers(identity)?)));
             }
             None => {
-                tracing::warn!("no active authentication certificate: no messages to or from other security servers");
+                tracing::warn!(
+                    "no active authentication certificate: no messages to or from other security servers"
+                );
                 self.peer_tls.send_replace(None);
                 server.peers.set_config(None);
             }
@@ -422,7 +461,11 @@ impl Keys {
         let mut changed = server.conf_client.subscribe();
         loop {
             let conf = server.global_conf();
-            match credentials::own_certificates(&self.token, conf.as_deref(), OffsetDateTime::now_utc()) {
+            match credentials::own_certificates(
+                &self.token,
+                conf.as_deref(),
+                OffsetDateTime::now_utc(),
+            ) {
                 Ok(found) if found == **self.own.load() => {}
                 Ok(_) => {
                     if let Err(error) = self.take(&server) {
@@ -433,7 +476,11 @@ impl Keys {
             }
             tokio::select! {
                 _ = stopping.wait_for(|stop| *stop) => return,
-                news = changed.changed() => if news.is_err() { return },
+                news = changed.changed() => match news {
+                    // It may tell other OCSP responders, or be the first that tells any.
+                    Ok(()) => self.ocsp.refresh_soon(),
+                    Err(_) => return,
+                },
                 () = tokio::time::sleep(KEYS_AGAIN) => {}
             }
         }

@@ -291,7 +291,7 @@ fn timestamping(s: Section<'_>) -> TimestampingSettings {
         acceptable_failure: s.duration("acceptable_failure", seconds(14_400), ZERO),
         interval: s.optional_duration("interval", SECOND),
         retry: s.duration("retry", seconds(60), SECOND),
-        records_limit: count(&s, "records_limit", 10_000, 1_000_000),
+        records_limit: count(&s, "records_limit", 1_000, 1_000_000),
         connect_timeout: s.duration("connect_timeout", seconds(20), MILLISECOND),
         read_timeout: s.duration("read_timeout", seconds(60), MILLISECOND),
     };

@@ -86,7 +86,8 @@ impl Machine {
     }
 
     fn request(&self, new: NewRecord) -> (Request, oneshot::Receiver<Result<RecordId, LogError>>) {
-        let payload = encode_message(&new, &self.place.log).unwrap();
+        let payload =
+            encode_message(&new, &self.place.log, crate::codec::sha512(&new.signature)).unwrap();
         let digest = Digest::decode(&payload).unwrap();
         let mut bodies = Vec::new();
         for attachment in new.attachments {

@@ -95,7 +95,7 @@ fn assert_same(new: &NewRecord, read: &Message) {
 proptest! {
     #[test]
     fn messages_round_trip(new in new_record()) {
-        let payload = Bytes::from(encode_message(&new, &[1; 16]).unwrap());
+        let payload = Bytes::from(encode_message(&new, &[1; 16], crate::codec::sha512(&new.signature)).unwrap());
         assert_same(&new, &decode_message(&payload).unwrap());
         for end in 0..payload.len() {
             prop_assert!(decode_message(&payload.slice(..end)).is_none());
@@ -104,7 +104,7 @@ proptest! {
 
     #[test]
     fn damaged_payloads_never_panic(new in new_record(), flips: Vec<(u16, u8)>) {
-        let mut payload = encode_message(&new, &[1; 16]).unwrap();
+        let mut payload = encode_message(&new, &[1; 16], crate::codec::sha512(&new.signature)).unwrap();
         for (at, bits) in flips {
             let at = usize::from(at) % payload.len();
             payload[at] ^= bits;
@@ -226,7 +226,7 @@ fn what_is_too_large_is_refused() {
     let refused = |change: fn(&mut NewRecord)| {
         let mut new = super::record("m", 10);
         change(&mut new);
-        encode_message(&new, &[0; 16]).unwrap_err()
+        encode_message(&new, &[0; 16], crate::codec::sha512(&new.signature)).unwrap_err()
     };
     refused(|new| new.message_id = "x".repeat(5000));
     refused(|new| new.message = vec![0; 33 * 1024 * 1024].into());
@@ -238,9 +238,15 @@ fn what_is_too_large_is_refused() {
     };
     let mut new = super::record("m", 10);
     new.attachments = vec![attachment(1, 5), attachment(1, 5)];
-    assert!(encode_message(&new, &[0; 16]).is_err(), "the same number twice");
+    assert!(
+        encode_message(&new, &[0; 16], crate::codec::sha512(&new.signature)).is_err(),
+        "the same number twice"
+    );
     new.attachments = vec![attachment(1, 6)];
-    assert!(encode_message(&new, &[0; 16]).is_err(), "a wrong length");
+    assert!(
+        encode_message(&new, &[0; 16], crate::codec::sha512(&new.signature)).is_err(),
+        "a wrong length"
+    );
     new.attachments = vec![attachment(1, 5), attachment(2, 5)];
-    assert!(encode_message(&new, &[0; 16]).is_ok());
+    assert!(encode_message(&new, &[0; 16], crate::codec::sha512(&new.signature)).is_ok());
 }
