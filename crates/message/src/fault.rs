@@ -35,8 +35,9 @@ impl Fault {
     #[must_use]
     pub fn with_prefix(mut self, prefix: &str) -> Self {
         let lower = self.code.to_ascii_lowercase();
-        let placed =
-            [codes::CLIENT_PROXY, codes::SERVER_PROXY].iter().any(|p| starts_with_code(&lower, p));
+        let placed = [codes::CLIENT_PROXY, codes::SERVER_PROXY, codes::CLIENT]
+            .iter()
+            .any(|p| starts_with_code(&lower, p));
         if !placed && !starts_with_code(&lower, prefix) {
             self.code = format!("{prefix}.{}", self.code).into();
         }
