@@ -36,6 +36,12 @@ pub struct Addresses {
     base: u16,
 }
 
+/// Keeps other ecosystems off an ecosystem's ports.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    _last_port: TcpListener,
+}
+
 /// The addresses of one security server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerAddresses {
@@ -52,19 +58,27 @@ pub struct ServerAddresses {
 }
 
 impl Addresses {
-    /// Chooses addresses and checks that they are free.
+    /// Chooses addresses that are free at the moment.
     ///
     /// # Errors
     /// [`SandboxError::PortInUse`], [`SandboxError::NoAddress`], [`SandboxError::BadPortBase`].
     pub fn choose(ports: Ports, servers: &[ServerPlan]) -> Result<Self, SandboxError> {
+        Self::reserve(ports, servers).map(|(addresses, _)| addresses)
+    }
+
+    /// Chooses free addresses and keeps other ecosystems off them while the reservation lives.
+    pub(crate) fn reserve(
+        ports: Ports,
+        servers: &[ServerPlan],
+    ) -> Result<(Self, Reservation), SandboxError> {
         match ports {
             Ports::From(base) => {
                 if !(1024..=u16::MAX - SPAN).contains(&base) {
                     return Err(SandboxError::BadPortBase { base, most: u16::MAX - SPAN });
                 }
                 let addresses = Self { base };
-                addresses.check(servers)?;
-                Ok(addresses)
+                let reservation = addresses.check(servers)?;
+                Ok((addresses, reservation))
             }
             Ports::Free => Self::find_free(servers),
         }
@@ -72,7 +86,7 @@ impl Addresses {
 
     /// Tries bases below the range from which systems take ports for outgoing connections,
     /// beginning at a place that differs from process to process.
-    fn find_free(servers: &[ServerPlan]) -> Result<Self, SandboxError> {
+    fn find_free(servers: &[ServerPlan]) -> Result<(Self, Reservation), SandboxError> {
         const FIRST: u16 = 20_000;
         const PLACES: u16 = (32_000 - FIRST) / SPAN;
         static NEXT: AtomicU16 = AtomicU16::new(0);
@@ -82,7 +96,7 @@ impl Addresses {
             let place = (start + NEXT.fetch_add(1, Ordering::Relaxed) % PLACES) % PLACES;
             let addresses = Self { base: FIRST + place * SPAN };
             match addresses.check(servers) {
-                Ok(()) => return Ok(addresses),
+                Ok(reservation) => return Ok((addresses, reservation)),
                 Err(error @ SandboxError::PortInUse { .. }) => last = error,
                 Err(other) => return Err(other),
             }
@@ -90,21 +104,26 @@ impl Addresses {
         Err(last)
     }
 
-    /// Checks that everything can be bound.
-    fn check(self, servers: &[ServerPlan]) -> Result<(), SandboxError> {
-        let mut wanted =
-            vec![self.registry(), self.ca(), self.tsa(), self.population(), self.tax(), self.portal()];
+    /// Takes the last port for as long as the ecosystem lives, so that two that choose at the same
+    /// time do not choose the same, and checks that everything else can be bound.
+    fn check(self, servers: &[ServerPlan]) -> Result<Reservation, SandboxError> {
+        let reservation = bind(self.local(SPAN - 1))?;
+        let mut wanted = vec![
+            self.registry(),
+            self.ca(),
+            self.tsa(),
+            self.population(),
+            self.tax(),
+            self.portal(),
+        ];
         for server in servers {
             let ServerAddresses { http, https, health, peers, ocsp } = self.server(server.address);
             wanted.extend([http, https, health, peers, ocsp]);
         }
         for address in wanted {
-            TcpListener::bind(address).map_err(|error| match error.kind() {
-                ErrorKind::AddrInUse => SandboxError::PortInUse { address },
-                _ => SandboxError::NoAddress { address, error },
-            })?;
+            bind(address)?;
         }
-        Ok(())
+        Ok(Reservation { _last_port: reservation })
     }
 
     /// The first port.
@@ -153,6 +172,13 @@ impl Addresses {
     }
 }
 
+fn bind(address: SocketAddr) -> Result<TcpListener, SandboxError> {
+    TcpListener::bind(address).map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => SandboxError::PortInUse { address },
+        _ => SandboxError::NoAddress { address, error },
+    })
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -167,6 +193,10 @@ mod tests {
         let error = Addresses::choose(Ports::From(free.base()), &servers).unwrap_err();
         assert!(matches!(error, SandboxError::PortInUse { address } if address == free.tsa()));
         drop(taken);
+        let (kept, reservation) = Addresses::reserve(Ports::From(free.base()), &servers).unwrap();
+        assert_eq!(kept, free);
+        assert!(Addresses::choose(Ports::From(free.base()), &servers).is_err());
+        drop(reservation);
         assert_ne!(Addresses::choose(Ports::Free, &servers).unwrap().base(), free.base());
         for base in [0, 80, u16::MAX] {
             assert!(Addresses::choose(Ports::From(base), &servers).is_err());

@@ -77,11 +77,12 @@ pub fn main() -> ExitCode {
 /// The language is needed before the arguments are read: their help is in it.
 fn language(arguments: &[OsString]) -> Language {
     let texts: Vec<&str> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
-    let told = texts.iter().enumerate().find_map(|(at, text)| match text.strip_prefix("--language") {
-        Some("") => texts.get(at + 1).copied(),
-        Some(rest) => rest.strip_prefix('='),
-        None => None,
-    });
+    let told =
+        texts.iter().enumerate().find_map(|(at, text)| match text.strip_prefix("--language") {
+            Some("") => texts.get(at + 1).copied(),
+            Some(rest) => rest.strip_prefix('='),
+            None => None,
+        });
     told.and_then(Language::from_code).unwrap_or_else(Language::from_environment)
 }
 
@@ -94,7 +95,8 @@ fn command(language: Language) -> Command {
     };
     let common = [
         value("data", "DIR", language.help_data()).value_parser(value_parser!(PathBuf)),
-        value("port-base", "N", language.help_port_base(DEFAULT_BASE)).value_parser(value_parser!(u16)),
+        value("port-base", "N", language.help_port_base(DEFAULT_BASE))
+            .value_parser(value_parser!(u16)),
         value("key", "KIND", language.help_key())
             .value_parser(PossibleValuesParser::new(KEYS))
             .default_value(KEYS[0]),
@@ -126,7 +128,10 @@ fn command(language: Language) -> Command {
                 .default_value("1024"),
         )
         .arg(flag("post", language.help_post()))
-        .arg(value("target", "URL", language.help_target()).conflicts_with_all(["body", "post", "data"]))
+        .arg(
+            value("target", "URL", language.help_target())
+                .conflicts_with_all(["body", "post", "data"]),
+        )
         .arg(flag("json", language.help_json()))
         .disable_help_flag(true);
     Command::new("sandbox")
@@ -137,7 +142,9 @@ fn command(language: Language) -> Command {
         .disable_help_subcommand(true)
         .args_conflicts_with_subcommands(true)
         .arg(flag("once", language.help_once()))
-        .arg(value("evidence", "DIR", language.help_evidence()).value_parser(value_parser!(PathBuf)))
+        .arg(
+            value("evidence", "DIR", language.help_evidence()).value_parser(value_parser!(PathBuf)),
+        )
         .args(common)
         .arg(
             Arg::new("version")
@@ -198,23 +205,35 @@ mod tests {
 
     fn asked(line: &str) -> Asked {
         let words = line.split(' ');
-        Asked::read(&command(Language::English).try_get_matches_from(words).unwrap(), Language::English)
+        Asked::read(
+            &command(Language::English).try_get_matches_from(words).unwrap(),
+            Language::English,
+        )
     }
 
     #[test]
     fn command_lines_are_understood() {
         command(Language::English).debug_assert();
         command(Language::Vietnamese).debug_assert();
-        let Task::Story { once, evidence } = asked("sandbox --once --evidence e --key p256").task else {
+        let Task::Story { once, evidence } = asked("sandbox --once --evidence e --key p256").task
+        else {
             panic!("not the story")
         };
         assert_eq!((once, evidence), (true, Some("e".into())));
-        let asked = asked("sandbox load --seconds 3 --connections 8 --body 10 --key p256 --port-base 20000");
-        assert_eq!((asked.options.key, asked.options.ports), (KeyKind::EcP256, Ports::From(20_000)));
+        let asked = asked(
+            "sandbox load --seconds 3 --connections 8 --body 10 --key p256 --port-base 20000",
+        );
+        assert_eq!(
+            (asked.options.key, asked.options.ports),
+            (KeyKind::EcP256, Ports::From(20_000))
+        );
         let Task::Load(load) = asked.task else { panic!("not the load") };
         assert_eq!((load.duration.as_secs(), load.connections, load.body), (3, 8, 10));
         for bad in ["sandbox --key dsa", "sandbox load --seconds 0", "sandbox --once load"] {
-            assert!(command(Language::English).try_get_matches_from(bad.split(' ')).is_err(), "{bad}");
+            assert!(
+                command(Language::English).try_get_matches_from(bad.split(' ')).is_err(),
+                "{bad}"
+            );
         }
     }
 

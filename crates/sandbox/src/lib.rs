@@ -8,6 +8,23 @@
 //! lets the portal decide about a child benefit and has every exchange judged by the auditor;
 //! [`mod@load`] drives exchanges as fast as they go and measures them. All texts for people are in
 //! [`texts`], in English and Vietnamese.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), sandbox::SandboxError> {
+//! use sandbox::{Ecosystem, Options};
+//!
+//! let ecosystem = Ecosystem::start(Options::for_tests()).await?;
+//! let world = ecosystem.world();
+//! let exchange =
+//!     ecosystem.call(&world.portal.subsystem, &world.persons, "/099321000417").await?;
+//! assert_eq!(exchange.error(), None);
+//!
+//! ecosystem.authorities().ocsp_faults().set_available(false);
+//! ecosystem.systems().population.set_available(false).await;
+//! ecosystem.stop().await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod addresses;
 pub mod cli;

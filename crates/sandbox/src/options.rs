@@ -67,7 +67,10 @@ impl Options {
 
     /// Changes the security servers' configurations.
     #[must_use]
-    pub fn adjust(mut self, adjust: impl Fn(&str, &mut toml::Table) + Send + Sync + 'static) -> Self {
+    pub fn adjust(
+        mut self,
+        adjust: impl Fn(&str, &mut toml::Table) + Send + Sync + 'static,
+    ) -> Self {
         self.adjust = Some(Arc::new(adjust));
         self
     }

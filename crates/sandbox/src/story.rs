@@ -22,7 +22,9 @@ pub struct Outcome {
 impl Outcome {
     /// Whether a decision was made, and every exchange is proven.
     pub fn is_verified(&self) -> bool {
-        self.decision.is_ok() && !self.judged.is_empty() && self.judged.iter().all(Judged::is_verified)
+        self.decision.is_ok()
+            && !self.judged.is_empty()
+            && self.judged.iter().all(Judged::is_verified)
     }
 }
 

@@ -7,7 +7,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use sandbox::world::{Topology, World};
-use sandbox::{Addresses, Call, Ecosystem, Exchange, Options, Ports, evidence, records, story, texts};
+use sandbox::{
+    Addresses, Call, Ecosystem, Exchange, Options, Ports, evidence, records, story, texts,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_exchange_of_the_story_is_proven() {
@@ -126,7 +128,10 @@ fn the_program_says_what_is_amiss() {
     let output = sandbox(&["--once", "--port-base", &base]).output().unwrap();
     let (_, err) = texts_of(&output);
     assert_eq!(output.status.code(), Some(2));
-    assert!(err.contains(&format!("127.0.0.1:{base} is in use")) && err.contains("--port-base"), "{err}");
+    assert!(
+        err.contains(&format!("127.0.0.1:{base} is in use")) && err.contains("--port-base"),
+        "{err}"
+    );
     drop(taken);
 
     let output = sandbox(&["--once", "--language", "vi", "--data", env!("CARGO_MANIFEST_DIR")]);

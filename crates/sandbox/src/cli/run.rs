@@ -1,7 +1,7 @@
 //! The commands themselves.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Seek as _, Write};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -94,7 +94,8 @@ async fn measure(asked: &Asked, load: &Load) -> Result<bool, SandboxError> {
 }
 
 fn fit(plan: &mut Plan, load: &Load) {
-    (plan.connections, plan.duration, plan.warm_up) = (load.connections, load.duration, load.warm_up);
+    (plan.connections, plan.duration, plan.warm_up) =
+        (load.connections, load.duration, load.warm_up);
 }
 
 /// Measures and prints; well when something was exchanged, and nothing failed.
@@ -127,7 +128,7 @@ async fn start(
     let begun = Instant::now();
     let log = begin_logging(filter);
     let progress = {
-        let reporter = Arc::clone(reporter);
+        let (reporter, log) = (Arc::clone(reporter), log.clone());
         Arc::new(move |step: &Step, state| {
             if let Step::Folder(path, _) = step {
                 log.open(path);
@@ -137,7 +138,7 @@ async fn start(
     };
     let options = Options { progress: Some(progress), ..asked.options.clone() };
     let ecosystem = tokio::select! {
-        started = Ecosystem::start(options) => started?,
+        started = Ecosystem::start(options) => started.inspect_err(|_| log.show_problems())?,
         () = stop.told() => return Ok(None),
     };
     let memory = process::memory().map(|memory| asked.language.memory(memory.resident / 1_000_000));
@@ -202,10 +203,26 @@ struct Log(Arc<OnceLock<File>>);
 impl Log {
     /// Opens the file; without it, nothing is logged.
     fn open(&self, folder: &Path) {
-        let file = File::options().create(true).append(true).open(log_file(folder));
+        let file = File::options().create(true).read(true).append(true).open(log_file(folder));
         if let Ok(file) = file {
             // Opened once.
             let _ = self.0.set(file);
+        }
+    }
+
+    /// Shows the last warnings and errors: a temporary folder is gone when its user would look.
+    fn show_problems(&self) {
+        const MOST: usize = 10;
+        let Some(mut file) = self.0.get() else { return };
+        let mut text = String::new();
+        let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
+        let problem = |line: &&str| line.contains(" WARN ") || line.contains("ERROR ");
+        let problems: Vec<&str> = text.lines().filter(problem).collect();
+        if read.is_ok() {
+            problems
+                .iter()
+                .skip(problems.len().saturating_sub(MOST))
+                .for_each(|line| eprintln!("{line}"));
         }
     }
 }

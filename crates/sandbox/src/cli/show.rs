@@ -44,7 +44,10 @@ pub(super) fn story(language: Language, ecosystem: &Ecosystem, outcome: &Outcome
         println!("  {failure}");
     }
     println!("{}", decision(language, outcome));
-    println!("{}", if outcome.is_verified() { language.all_verified() } else { language.some_not_verified() });
+    println!(
+        "{}",
+        if outcome.is_verified() { language.all_verified() } else { language.some_not_verified() }
+    );
 }
 
 fn verdict(language: Language, judged: &Judged) -> String {
@@ -121,7 +124,10 @@ fn addresses(language: Language, ecosystem: &Ecosystem) {
     ];
     for server in ecosystem.servers() {
         let (id, at) = (server.plan().id.code(), server.addresses());
-        rows.push((language.address_server(id), format!("http://{}  https://{}", at.http, at.https)));
+        rows.push((
+            language.address_server(id),
+            format!("http://{}  https://{}", at.http, at.https),
+        ));
         rows.push((
             language.address_health(id),
             format!("http://{0}/health  http://{0}/metrics", at.health),

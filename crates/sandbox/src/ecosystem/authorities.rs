@@ -97,7 +97,11 @@ impl Authorities {
     }
 
     /// Issues a certificate for a request.
-    pub(crate) fn issue(&self, request: &[u8], purpose: Purpose) -> Result<Certificate, SandboxError> {
+    pub(crate) fn issue(
+        &self,
+        request: &[u8],
+        purpose: Purpose,
+    ) -> Result<Certificate, SandboxError> {
         let request = CertificateRequest::parse(request).map_err(SandboxError::part(CA_NAME))?;
         let order = Order::new(purpose).ocsp_url(&self.ocsp_url);
         let now = OffsetDateTime::now_utc();
@@ -204,7 +208,8 @@ fn own_key(
     let (key_file, certificate_file) =
         (folder.join(format!("{file}.pkcs8")), folder.join(format!("{file}.pem")));
     if certificate_file.exists() {
-        let key = KeyPair::from_pkcs8(&folder::read(&key_file)?).map_err(SandboxError::part(PART))?;
+        let key =
+            KeyPair::from_pkcs8(&folder::read(&key_file)?).map_err(SandboxError::part(PART))?;
         let certificate = Certificate::from_der_or_pem(&folder::read(&certificate_file)?)
             .map_err(SandboxError::part(PART))?;
         return Ok((key, certificate));

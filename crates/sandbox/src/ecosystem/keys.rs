@@ -56,7 +56,8 @@ pub(crate) fn equip(
     let host = plan.address.to_string();
     let subject = PROFILE.auth_subject(&plan.id, owner, &host);
     let request = template(&subject)?.alt_names([SubjectAltName::from_host(&host)]);
-    let certificate = certify(&token, &next()?, Usage::Authentication, &request, None, authorities)?;
+    let certificate =
+        certify(&token, &next()?, Usage::Authentication, &request, None, authorities)?;
     token.activate(&certificate.sha256()).map_err(SandboxError::part(plan.name()))?;
     Ok(certificate)
 }

@@ -20,7 +20,7 @@ pub use self::servers::SecurityServer;
 use self::folder::{Folder, State};
 use self::registry::RegistryService;
 use crate::SandboxError;
-use crate::addresses::{Addresses, Ports};
+use crate::addresses::{Addresses, Ports, Reservation};
 use crate::consumer::{Call, Consumer, Exchange};
 use crate::options::{Options, Step, StepState};
 use crate::systems::{InformationSystem, population, portal, tax};
@@ -38,6 +38,7 @@ pub struct Ecosystem {
     systems: Systems,
     servers: Vec<SecurityServer>,
     folder: Folder,
+    _reservation: Reservation,
 }
 
 /// The members' information systems.
@@ -62,7 +63,7 @@ impl Ecosystem {
         let plans = world.servers(options.topology).map_err(SandboxError::part("identifiers"))?;
         let (folder, state) = Folder::open(&options)?;
         let ports = state.as_ref().map_or(options.ports, |state| Ports::From(state.port_base));
-        let addresses = Addresses::choose(ports, &plans)?;
+        let (addresses, reservation) = Addresses::reserve(ports, &plans)?;
         let step = Step::Folder(folder.path().to_owned(), folder.is_temporary());
         options.tell(&step, StepState::Done(std::time::Duration::ZERO));
 
@@ -109,8 +110,16 @@ impl Ecosystem {
             SecurityServer::new(plan, at, file)
         });
         let servers = servers.collect();
-        let mut ecosystem =
-            Self { world, addresses, authorities, registry, systems, servers, folder };
+        let mut ecosystem = Self {
+            world,
+            addresses,
+            authorities,
+            registry,
+            systems,
+            servers,
+            folder,
+            _reservation: reservation,
+        };
         ecosystem.start_servers(&options).await?;
         Ok(ecosystem)
     }
@@ -286,12 +295,14 @@ impl Systems {
         plans: &[ServerPlan],
     ) -> Result<Self, SandboxError> {
         let server = plans.iter().find(|plan| plan.parties.contains(&world.portal));
-        let server = server.ok_or_else(|| SandboxError::part("portal")("has no security server"))?;
+        let server =
+            server.ok_or_else(|| SandboxError::part("portal")("has no security server"))?;
         let base = format!("http://{}", addresses.server(server.address).http);
         let (consumer, world) = (Arc::new(Consumer::new(base)), Arc::clone(world));
         let ask = move |request| portal::handle(Arc::clone(&consumer), Arc::clone(&world), request);
         Ok(Self {
-            population: InformationSystem::start(addresses.population(), population::handle).await?,
+            population: InformationSystem::start(addresses.population(), population::handle)
+                .await?,
             tax: InformationSystem::start(addresses.tax(), tax::handle).await?,
             portal: InformationSystem::start(addresses.portal(), ask).await?,
         })

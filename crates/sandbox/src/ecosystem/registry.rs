@@ -18,10 +18,10 @@ use uuid::Uuid;
 
 use super::authorities::{Authorities, CA_NAME, PROFILE, TSA_NAME};
 use super::folder;
+use crate::SandboxError;
 use crate::addresses::Addresses;
 use crate::options::Options;
 use crate::world::{CLASS, CLASS_NAME, INSTANCE, ServerPlan, World};
-use crate::SandboxError;
 
 const PART: &str = "central registry";
 
@@ -79,7 +79,8 @@ impl RegistryService {
     }
 
     fn record_trust(&self, authorities: &Authorities) -> Result<(), EditError> {
-        let encoded = |certificate: &Certificate| CertificateRecord(EncodedCertificate::from(certificate));
+        let encoded =
+            |certificate: &Certificate| CertificateRecord(EncodedCertificate::from(certificate));
         let responder = OcspRecord {
             url: authorities.ocsp_url().to_owned(),
             certificate: Some(encoded(authorities.ocsp_certificate())),

@@ -75,10 +75,7 @@ fn content(plan: &ServerPlan, world: &World, addresses: Addresses, options: &Opt
         ("token", section([("pin", text("file:pin"))])),
         (
             "timestamping",
-            section([
-                ("interval", duration(options.timestamping_interval)),
-                ("retry", text("2s")),
-            ]),
+            section([("interval", duration(options.timestamping_interval)), ("retry", text("2s"))]),
         ),
         ("ocsp", section([("retry", text("2s"))])),
         ("clients", Value::Array(clients.collect())),
@@ -110,7 +107,12 @@ fn client(party: &Party, world: &World, addresses: Addresses) -> Table {
 }
 
 fn service(id: &ServiceId, url: &str, allow: Value) -> Table {
-    table([("code", text(id.code())), ("url", text(url)), ("timeout", text("20s")), ("allow", allow)])
+    table([
+        ("code", text(id.code())),
+        ("url", text(url)),
+        ("timeout", text("20s")),
+        ("allow", allow),
+    ])
 }
 
 fn table<const N: usize>(entries: [(&str, Value); N]) -> Table {

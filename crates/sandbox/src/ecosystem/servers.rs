@@ -40,7 +40,8 @@ impl SecurityServer {
             return Ok(());
         }
         let settings = Settings::load(&self.file).map_err(SandboxError::part(self.name()))?;
-        let running = server::start(settings, None).await.map_err(SandboxError::part(self.name()))?;
+        let running =
+            server::start(settings, None).await.map_err(SandboxError::part(self.name()))?;
         let ready = running.wait_until_ready(READY).await;
         self.running = Some(running);
         ready.map_err(SandboxError::part(self.name()))

@@ -133,10 +133,7 @@ async fn connection(plan: Rc<Plan>, tally: Rc<RefCell<Tally>>) {
 }
 
 /// One exchange; gives the length of the answer's body, or the error's code.
-async fn exchange(
-    plan: &Plan,
-    open: &mut Option<SendRequest<RequestBody>>,
-) -> Result<u64, String> {
+async fn exchange(plan: &Plan, open: &mut Option<SendRequest<RequestBody>>) -> Result<u64, String> {
     let mut sender = match open.take() {
         Some(sender) if !sender.is_closed() => sender,
         _ => connect(&plan.target).await?,
@@ -167,7 +164,8 @@ fn broken(error: &hyper::Error) -> String {
 async fn connect(target: &Uri) -> Result<SendRequest<RequestBody>, String> {
     let host = target.host().unwrap_or_default().trim_matches(['[', ']']);
     let port = target.port_u16().unwrap_or(80);
-    let stream = TcpStream::connect((host, port)).await.map_err(|e| format!("connect: {}", e.kind()))?;
+    let stream =
+        TcpStream::connect((host, port)).await.map_err(|e| format!("connect: {}", e.kind()))?;
     stream.set_nodelay(true).map_err(|e| e.to_string())?;
     let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| broken(&e))?;
     tokio::task::spawn_local(async move {

@@ -29,7 +29,9 @@ pub async fn handle(request: Request<Incoming>) -> Response<Body> {
         (&Method::GET, ["income", person, year]) => {
             match year.parse().ok().and_then(|year| income(person, year)) {
                 Some(found) => json(StatusCode::OK, found),
-                None => problem(StatusCode::NOT_FOUND, "no income is known of that person and year"),
+                None => {
+                    problem(StatusCode::NOT_FOUND, "no income is known of that person and year")
+                }
             }
         }
         _ => problem(StatusCode::NOT_FOUND, "the tax authority has no such resource"),
