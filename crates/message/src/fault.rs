@@ -155,6 +155,8 @@ mod tests {
             Fault::new("server.serverproxy.access_denied", "no").with_prefix(codes::CLIENT_PROXY);
         assert_eq!(far.code(), "server.serverproxy.access_denied");
         assert_eq!(far.rest_status(), 500);
+        let own = Fault::new("client.duplicate_header_field", "").with_prefix(codes::CLIENT_PROXY);
+        assert_eq!((own.code(), own.rest_status()), ("client.duplicate_header_field", 400));
         assert_eq!(Fault::new("client.invalid_soap", "").rest_status(), 400);
         let older =
             Fault::new("Server.ServerProxy.AccessDenied", "no").with_prefix(codes::CLIENT_PROXY);

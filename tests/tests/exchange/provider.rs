@@ -1,0 +1,92 @@
+//! An information system that remembers what it was asked, byte for byte.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::wire::{Wire, parse_head};
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Such as `GET /path HTTP/1.1`.
+    pub line: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Seen {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The request line's method and target.
+    pub fn target(&self) -> &str {
+        self.line.trim_end_matches(" HTTP/1.1")
+    }
+}
+
+/// One that runs until it is dropped.
+pub struct Provider {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    task: JoinHandle<()>,
+}
+
+impl Provider {
+    /// Starts one that answers with the bytes that `answer` gives.
+    pub async fn start(answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let (kept, answer) = (Arc::clone(&seen), Arc::new(answer));
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (kept, answer) = (Arc::clone(&kept), Arc::clone(&answer));
+                tokio::spawn(async move {
+                    let mut wire = Wire::over(stream);
+                    while let Some(head) = wire.head().await {
+                        let (line, headers) = parse_head(&head);
+                        let body = wire.body(&headers, false).await;
+                        let request = Seen { line, headers, body };
+                        kept.lock().unwrap().push(request.clone());
+                        wire.send(&answer(&request)).await;
+                    }
+                });
+            }
+        });
+        Self { address, seen, task }
+    }
+
+    /// A URL of it.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// What was asked last.
+    pub fn last(&self) -> Seen {
+        self.seen.lock().unwrap().last().expect("nothing was asked").clone()
+    }
+
+    /// How often it was asked.
+    pub fn count(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A response with a body of known length.
+pub fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let mut out =
+        format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
+    out.extend_from_slice(body);
+    out
+}

@@ -1,0 +1,1 @@
+//! reload_and_stop
