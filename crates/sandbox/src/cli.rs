@@ -106,7 +106,6 @@ fn command(language: Language) -> Command {
     ];
     let load = Command::new("load")
         .about(language.load_about())
-        .args(common.clone())
         .arg(
             value("seconds", "S", language.help_seconds())
                 .value_parser(value_parser!(u64).range(1..=86_400))
@@ -133,6 +132,7 @@ fn command(language: Language) -> Command {
                 .conflicts_with_all(["body", "post", "data"]),
         )
         .arg(flag("json", language.help_json()))
+        .args(common.clone())
         .disable_help_flag(true);
     Command::new("sandbox")
         .about(language.about())

@@ -134,8 +134,8 @@ texts! {
     }
     step_reopened { en: "Opened again as it was left", vi: "Mở lại như lúc dừng" }
     step_server(id: &str) {
-        en: "Security server {id} is ready",
-        vi: "Máy chủ bảo mật {id} sẵn sàng"
+        en: "Security server {id}",
+        vi: "Máy chủ bảo mật {id}"
     }
     started(memory: &str) { en: "The ecosystem is up{memory}", vi: "Hệ sinh thái đã chạy{memory}" }
     memory(megabytes: u64) { en: ", in {megabytes} MB", vi: ", dùng {megabytes} MB" }
