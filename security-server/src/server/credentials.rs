@@ -7,7 +7,7 @@ use arc_swap::ArcSwapOption;
 use causeway_globalconf::GlobalConf;
 use causeway_identifiers::MemberId;
 use causeway_keys::{KeysError, SoftwareToken, Usage};
-use causeway_pki::ocsp::{OcspResponse, judge_time};
+use causeway_pki::ocsp::{OcspResponse, judge_status, judge_time};
 use causeway_pki::{Certificate, SigningKey};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
@@ -105,7 +105,8 @@ pub(super) fn signers(
     Ok(signers)
 }
 
-/// The OCSP responses for a signature made now: present, and not older than the network allows.
+/// The OCSP responses for a signature made now: good, and not older than the network allows. With
+/// any other nobody would accept it.
 fn current_ocsp(
     certificate: Certificate,
     between: Vec<Certificate>,
@@ -121,9 +122,13 @@ fn current_ocsp(
                 let response = ocsp.get(certificate).ok_or_else(|| {
                     format!("there is no valid OCSP response for the certificate of {subject}")
                 })?;
-                judge_time(&response, &conf.ocsp_policy(), now).map_err(|e| {
-                    format!("there is no valid OCSP response for the certificate of {subject}: {e}")
-                })?;
+                judge_time(&response, &conf.ocsp_policy(), now)
+                    .and_then(|()| judge_status(&response))
+                    .map_err(|e| {
+                        format!(
+                            "there is no valid OCSP response for the certificate of {subject}: {e}"
+                        )
+                    })?;
                 Ok(response)
             })
             .collect()
