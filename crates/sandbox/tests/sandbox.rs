@@ -26,9 +26,24 @@ async fn every_exchange_of_the_story_is_proven() {
     let folder = tempfile::tempdir().unwrap();
     let language = texts::Language::English;
     evidence::write(folder.path(), &ecosystem, &outcome.configuration, &outcome.judged, language)
+        .await
         .unwrap();
-    for name in ["01-request-ss1.asice", "03-response-ss2.asice", "ca.pem", "ocsp.pem", "tsa.pem"] {
+    for name in [
+        "01-request-ss1.asice",
+        "03-response-ss2.asice",
+        "ca.pem",
+        "ocsp.pem",
+        "tsa.pem",
+        "internalconf",
+    ] {
         assert!(folder.path().join(name).is_file(), "{name}");
+    }
+    let checked = Command::new("sh").arg(folder.path().join("check.sh")).output().unwrap();
+    let (said, _) = texts_of(&checked);
+    if checked.status.code() == Some(2) && said.contains("is not installed") {
+        eprintln!("SKIPPED: evidence is not checked with tools of others: {said}");
+    } else {
+        assert!(checked.status.success() && said.matches("  ok ").count() > 36, "{said}");
     }
     let conf = auditor::configuration::read(&folder.path().join("verificationconf")).unwrap();
     let mut container = std::fs::read(folder.path().join("03-request-ss1.asice")).unwrap();

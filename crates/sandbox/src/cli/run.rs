@@ -65,7 +65,8 @@ async fn play(
     reporter.done(&language.story_judged(containers), begun.elapsed());
     show::story(language, ecosystem, &outcome);
     if let Some(folder) = evidence {
-        evidence::write(folder, ecosystem, &outcome.configuration, &outcome.judged, language)?;
+        evidence::write(folder, ecosystem, &outcome.configuration, &outcome.judged, language)
+            .await?;
         println!("{}", language.evidence_written(&folder.display().to_string()));
     }
     Ok(outcome.is_verified())

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks the containers of this folder with tools of others: unzip, xmlsec1 and openssl.
+# Checks the evidence of this folder with tools of others: unzip, xmlsec1 and openssl.
 # Exits 0 when all of them hold. What each step proves is in README.txt.
 # An independent judgement of everything at once: auditor verify *.asice --conf verificationconf
 cd "$(dirname "$0")" || exit 2
@@ -66,6 +66,32 @@ ocsp() {
     grep -q "Response verify OK" "$work/status" && grep -q "signer.pem: good" "$work/status"
 }
 
+# What the registry signs: from the inner multipart's first delimiter to the end of its last.
+configuration() {
+    inner=$(sed -n 's/^Content-Type: multipart\/mixed;.*boundary=\([^ ;]*\)\r$/\1/p' internalconf)
+    awk -v inner="--$inner" '
+        index($0, inner) == 1 { inside = 1 }
+        inside { print }
+        index($0, inner "--") == 1 { exit }' internalconf >"$work/signed"
+    digest=$(sed -n 's/^Signature-Algorithm-Id: .*-\(sha[0-9]*\)\r$/\1/p' internalconf)
+    # The signature is the last part: the line before the last delimiter.
+    tail -n 2 internalconf | head -n 1 | tr -d '\r\n' | openssl base64 -d -A >"$work/signature"
+    sed -n 's/.*<verificationCert>\([^<]*\)<.*/\1/p' anchor.xml | head -n 1 | openssl base64 -d -A |
+        openssl x509 -inform DER -noout -pubkey >"$work/registry.pem" &&
+        openssl dgst "-$digest" -verify "$work/registry.pem" -signature "$work/signature" "$work/signed"
+}
+
+# The parameters that the auditor judges by are those that were signed.
+parameters() {
+    digest=$(openssl dgst -sha512 -binary "$1" | openssl base64 -A)
+    grep -qF "$digest" internalconf
+}
+
+echo "internalconf"
+check "signature of the global configuration, by the key of anchor.xml (openssl dgst)" configuration
+for file in verificationconf/*/shared-params.xml; do
+    check "$file is the signed one (openssl dgst)" parameters "$file"
+done
 for container in *.asice; do
     echo "$container"
     rm -rf "$work/unpacked" && mkdir "$work/unpacked" && cd "$work/unpacked" || exit 2

@@ -5,20 +5,24 @@ use std::path::Path;
 
 use causeway_asic::Limits;
 use causeway_asic::archive::Archive;
+use central_registry::ConfigurationKind;
 
 use super::{Judged, file_name, write_file};
+use crate::consumer::Consumer;
 use crate::texts::Language;
 use crate::{Ecosystem, SandboxError};
 
 /// The largest file of a verification configuration that is unpacked, in bytes.
 const MAX_FILE: u64 = 64 << 20;
 
-/// Writes containers, verification configuration (packed and unpacked), certificates, and a text
-/// that says how to check them with other tools, into a folder.
+/// Writes containers, verification configuration (packed and unpacked), the signed global
+/// configuration with its anchor, certificates, and a text that says how to check them with other
+/// tools, into a folder.
 ///
 /// # Errors
-/// When files cannot be written, or the verification configuration cannot be unpacked.
-pub fn write(
+/// When files cannot be written, the verification configuration cannot be unpacked, or the registry
+/// does not answer.
+pub async fn write(
     folder: &Path,
     ecosystem: &Ecosystem,
     configuration: &Path,
@@ -26,6 +30,7 @@ pub fn write(
     language: Language,
 ) -> Result<(), SandboxError> {
     std::fs::create_dir_all(folder).map_err(SandboxError::io(folder))?;
+    remove_older(folder).map_err(SandboxError::io(folder))?;
     for (number, judged) in (1..).zip(judged) {
         for evidence in &judged.evidence {
             write_file(folder, &file_name(number, evidence), &evidence.container)?;
@@ -43,8 +48,32 @@ pub fn write(
     for (name, certificate) in certificates {
         write_file(folder, name, certificate.to_pem().as_bytes())?;
     }
+    let registry = Consumer::new(format!("http://{}", ecosystem.addresses().registry()));
+    let signed = registry.get("/internalconf?version=6").await?;
+    write_file(folder, "internalconf", signed.body())?;
+    let anchor = ecosystem.registry().anchor(ConfigurationKind::Internal);
+    let anchor = anchor.map_err(SandboxError::part("anchor"))?;
+    write_file(folder, "anchor.xml", &anchor)?;
     write_file(folder, "check.sh", include_bytes!("check.sh"))?;
     write_file(folder, "README.txt", language.evidence_readme().as_bytes())
+}
+
+/// Removes the containers of an earlier run: other authorities vouch for them than those of this one.
+fn remove_older(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".asice")) else {
+            continue;
+        };
+        let mut parts = name.splitn(3, '-');
+        let number = parts.next().is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()));
+        let kind = parts.next().is_some_and(|kind| matches!(kind, "request" | "response"));
+        if number && kind && parts.next().is_some_and(|server| server.starts_with("ss")) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Unpacks the archive; its names are those that our own server gives, and are checked all the same.
