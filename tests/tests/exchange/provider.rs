@@ -4,48 +4,51 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::wire::{Wire, parse_head};
 
 /// A request as it came.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Such as `GET /path HTTP/1.1`.
-    pub line: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    pub(crate) line: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Seen {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
     /// The request line's method and target.
-    pub fn target(&self) -> &str {
+    pub(crate) fn target(&self) -> &str {
         self.line.trim_end_matches(" HTTP/1.1")
     }
 }
 
 /// One that runs until it is dropped.
-pub struct Provider {
+pub(crate) struct Provider {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    answering: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Provider {
     /// Starts one that answers with the bytes that `answer` gives.
-    pub async fn start(answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let (kept, answer) = (Arc::clone(&seen), Arc::new(answer));
+        let (answering, may) = watch::channel(true);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (kept, answer) = (Arc::clone(&kept), Arc::clone(&answer));
+                let (kept, answer, mut may) = (Arc::clone(&kept), Arc::clone(&answer), may.clone());
                 tokio::spawn(async move {
                     let mut wire = Wire::over(stream);
                     while let Some(head) = wire.head().await {
@@ -53,26 +56,34 @@ impl Provider {
                         let body = wire.body(&headers, false).await;
                         let request = Seen { line, headers, body };
                         kept.lock().unwrap().push(request.clone());
+                        if may.wait_for(|may| *may).await.is_err() {
+                            return;
+                        }
                         wire.send(&answer(&request)).await;
                     }
                 });
             }
         });
-        Self { address, seen, task }
+        Self { address, seen, answering, task }
     }
 
     /// A URL of it.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
+    /// Lets answers wait, or go.
+    pub(crate) fn set_answering(&self, answering: bool) {
+        self.answering.send_replace(answering);
+    }
+
     /// What was asked last.
-    pub fn last(&self) -> Seen {
+    pub(crate) fn last(&self) -> Seen {
         self.seen.lock().unwrap().last().expect("nothing was asked").clone()
     }
 
     /// How often it was asked.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.seen.lock().unwrap().len()
     }
 }
@@ -84,7 +95,7 @@ impl Drop for Provider {
 }
 
 /// A response with a body of known length.
-pub fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let mut out =
         format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
     out.extend_from_slice(body);

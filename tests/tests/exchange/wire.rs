@@ -8,63 +8,60 @@ use tokio::net::TcpStream;
 
 /// A response as it came.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    pub status: u16,
-    pub reason: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
     /// The first header of this name.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
     /// The code of an error that a security server found.
-    pub fn code(&self) -> Option<&str> {
+    pub(crate) fn code(&self) -> Option<&str> {
         self.header("x-road-error")
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 }
 
 /// A connection that is kept.
-pub struct Wire<S> {
+pub(crate) struct Wire<S> {
     stream: S,
     unread: Vec<u8>,
 }
 
 impl Wire<TcpStream> {
-    pub async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self::over(TcpStream::connect(address).await.unwrap())
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub fn over(stream: S) -> Self {
+    pub(crate) fn over(stream: S) -> Self {
         Self { stream, unread: Vec::new() }
     }
 
     /// Sends a whole request as it stands, and reads the response.
-    pub async fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
+    pub(crate) async fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
         let request = request.as_ref();
         // A server that refuses early may close before it has read everything.
         let _ = self.stream.write_all(request).await;
         let _ = self.stream.flush().await;
         let head = self.head().await.expect("an answer");
         let (line, headers) = parse_head(&head);
-        let mut words = line.splitn(3, ' ').skip(1);
-        let status: u16 = words.next().unwrap().parse().unwrap();
-        let reason = words.next().unwrap_or_default().to_owned();
-        let mut answer = Answer { status, reason, headers, body: Vec::new() };
+        let status: u16 = line.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut answer = Answer { status, headers, body: Vec::new() };
         if !request.starts_with(b"HEAD ") && !matches!(status, 204 | 304) {
             answer.body = self.body(&answer.headers, true).await;
         }
@@ -72,13 +69,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Sends bytes, and waits for nothing.
-    pub async fn send(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
         self.stream.flush().await.unwrap();
     }
 
     /// Reads a head up to its empty line; `None` when the other side has closed.
-    pub async fn head(&mut self) -> Option<String> {
+    pub(crate) async fn head(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.unread.windows(4).position(|w| w == b"\r\n\r\n") {
                 let head: Vec<u8> = self.unread.drain(..end + 4).collect();
@@ -91,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Reads a body; `to_end` is what the lack of any length means.
-    pub async fn body(&mut self, headers: &[(String, String)], to_end: bool) -> Vec<u8> {
+    pub(crate) async fn body(&mut self, headers: &[(String, String)], to_end: bool) -> Vec<u8> {
         let header = |name: &str| {
             headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
         };
@@ -147,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 }
 
 /// The first line of a head, and its headers in their order, values without the space before them.
-pub fn parse_head(head: &str) -> (String, Vec<(String, String)>) {
+pub(crate) fn parse_head(head: &str) -> (String, Vec<(String, String)>) {
     let mut lines = head.split("\r\n");
     let first = lines.next().unwrap_or_default().to_owned();
     let headers = lines.map(|line| {
@@ -158,6 +155,6 @@ pub fn parse_head(head: &str) -> (String, Vec<(String, String)>) {
 }
 
 /// Sends one request over a connection of its own.
-pub async fn ask(address: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
+pub(crate) async fn ask(address: SocketAddr, request: impl AsRef<[u8]>) -> Answer {
     Wire::connect(address).await.ask(request).await
 }
