@@ -16,6 +16,10 @@ use crate::options::{Options, Step};
 use crate::progress::Reporter;
 use crate::{Ecosystem, SandboxError, evidence, story};
 
+/// The largest body that message logs keep by default, in bytes. To measure larger ones, the logs
+/// keep their digests alone; else they would be refused.
+const LOGGED: u64 = 10 << 20;
+
 /// Does what is asked; `false` when it was done and is not well.
 pub(super) async fn run(asked: &Asked) -> Result<bool, SandboxError> {
     match &asked.task {
@@ -32,7 +36,8 @@ async fn tell_story(
     let language = asked.language;
     let reporter = Arc::new(Reporter::new(language));
     let mut stop = Stop::listen()?;
-    let Some(ecosystem) = start(asked, &reporter, "info", &mut stop).await? else {
+    let options = asked.options.clone();
+    let Some(ecosystem) = start(asked, options, &reporter, "info", &mut stop).await? else {
         return Ok(false);
     };
     let told = tokio::select! {
@@ -80,7 +85,14 @@ async fn measure(asked: &Asked, load: &Load) -> Result<bool, SandboxError> {
         return report(asked, load, plan, None).await;
     }
     let mut stop = Stop::listen()?;
-    let Some(ecosystem) = start(asked, &reporter, "warn", &mut stop).await? else {
+    let mut options = asked.options.clone();
+    if load.body > LOGGED {
+        options = options.adjust(|_, file| {
+            let log = toml::Table::from_iter([("over_limit".to_owned(), "omit".into())]);
+            file.insert("log".to_owned(), log.into());
+        });
+    }
+    let Some(ecosystem) = start(asked, options, &reporter, "warn", &mut stop).await? else {
         return Ok(false);
     };
     let mut plan = Plan::for_ecosystem(&ecosystem, load.body, load.post)?;
@@ -122,6 +134,7 @@ async fn report(
 /// Starts the ecosystem with its log; `None` when told to stop meanwhile.
 async fn start(
     asked: &Asked,
+    options: Options,
     reporter: &Arc<Reporter>,
     filter: &str,
     stop: &mut Stop,
@@ -137,7 +150,7 @@ async fn start(
             reporter.step(step, state);
         })
     };
-    let options = Options { progress: Some(progress), ..asked.options.clone() };
+    let options = Options { progress: Some(progress), ..options };
     let ecosystem = tokio::select! {
         started = Ecosystem::start(options) => started.inspect_err(|_| log.show_problems())?,
         () = stop.told() => return Ok(None),

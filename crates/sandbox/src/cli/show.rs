@@ -146,7 +146,7 @@ pub(super) fn load(language: Language, report: &Report) {
     let latencies = [latency.p50, latency.p99, latency.p999, latency.max].map(figure).join(" / ");
     let memory = [report.memory_mb, report.memory_peak_mb].map(optional).join(" / ");
     let mut rows = vec![
-        (language.load_rate(), language.decimal(&format!("{:.0}", report.exchanges_per_second))),
+        (language.load_rate(), language.decimal(&format!("{:.1}", report.exchanges_per_second))),
         (language.load_count(), language.number(report.exchanges)),
         (language.load_failed(), language.number(report.failed())),
         (language.load_latency(), latencies),
