@@ -9,6 +9,7 @@ done
 home=$(pwd)
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
+trap 'exit 2' HUP INT TERM PIPE
 failed=0
 
 # The text of the first element with a name.
