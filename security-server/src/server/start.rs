@@ -104,6 +104,8 @@ pub struct Running {
     server: Arc<Server>,
     addresses: Addresses,
     tasks: JoinSet<()>,
+    /// Unlocked until what is in flight has been signed.
+    token: Arc<SoftwareToken>,
 }
 
 /// Runs a server until it is told to stop: SIGTERM or SIGINT stop it when
@@ -195,7 +197,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         conf,
         certificates,
     ));
-    let keys = Keys { token, own, ocsp: Arc::clone(&ocsp_client), peer_tls };
+    let keys = Keys { token: Arc::clone(&token), own, ocsp: Arc::clone(&ocsp_client), peer_tls };
     keys.take(&server)?;
     {
         let (client, stop) = (Arc::clone(&conf_client), stopping.clone());
@@ -211,7 +213,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
     }
     tasks.spawn(keys.keep(Arc::clone(&server), stopping));
     tracing::info!(server = %server.settings().server, ?addresses, "security server started");
-    Ok(Running { server, addresses, tasks })
+    Ok(Running { server, addresses, tasks, token })
 }
 
 impl Running {
@@ -260,6 +262,7 @@ impl Running {
     pub async fn stop(mut self) {
         let _ = self.server.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
+        drop(self.token);
         self.server.log.close().await;
     }
 }
