@@ -19,12 +19,17 @@ fn signer(kind: KeyKind) -> (KeyPair, Certificate) {
     let key = KeyPair::generate(kind).unwrap();
     let subject = name::encode(&[("C", "DEV"), ("O", "GOV"), ("CN", "1234")]).unwrap();
     let (from, to) = (datetime!(2026-01-01 0:00 UTC), datetime!(2036-01-01 0:00 UTC));
-    let certificate = CertificateTemplate::new(subject, key.public_key(), &[1], from, to).self_sign(&key).unwrap();
+    let certificate = CertificateTemplate::new(subject, key.public_key(), &[1], from, to)
+        .self_sign(&key)
+        .unwrap();
     (key, certificate)
 }
 
 fn message(number: usize) -> Vec<PartDigest> {
-    let part = |name: &str| PartDigest { name: name.into(), digest: DigestAlgorithm::Sha512.digest(&number.to_be_bytes()) };
+    let part = |name: &str| PartDigest {
+        name: name.into(),
+        digest: DigestAlgorithm::Sha512.digest(&number.to_be_bytes()),
+    };
     vec![part("/message.xml"), part("/attachment1")]
 }
 
@@ -59,7 +64,9 @@ fn benches(c: &mut Criterion) {
         let bytes = signed[0].signature.clone();
         let document = SignatureDocument::parse(&bytes).unwrap();
         let mut group = c.benchmark_group(format!("verify/{label}"));
-        group.bench_function("read", |b| b.iter(|| SignatureDocument::parse(black_box(&bytes)).unwrap()));
+        group.bench_function("read", |b| {
+            b.iter(|| SignatureDocument::parse(black_box(&bytes)).unwrap())
+        });
         group.bench_function("value", |b| b.iter(|| document.judge_value().unwrap()));
         let (result, chain) = signed[0].chain().unwrap();
         let documents = ChainDocuments { result, chain };
@@ -69,16 +76,23 @@ fn benches(c: &mut Criterion) {
             Part { name: "/attachment1", content: Content::Bytes(&content) },
         ];
         group.bench_function("coverage", |b| {
-            b.iter(|| judge_coverage(&document, Some(documents), black_box(&parts), Absent::Refused).unwrap());
+            b.iter(|| {
+                judge_coverage(&document, Some(documents), black_box(&parts), Absent::Refused)
+                    .unwrap()
+            });
         });
         group.finish();
         if kind == KeyKind::EcP256 {
             let mut group = c.benchmark_group("xml");
             group.throughput(Throughput::Bytes(bytes.len() as u64));
-            group.bench_function("parse", |b| b.iter(|| Document::parse(black_box(&bytes), &Limits::default()).unwrap()));
+            group.bench_function("parse", |b| {
+                b.iter(|| Document::parse(black_box(&bytes), &Limits::default()).unwrap())
+            });
             let parsed = Document::parse(&bytes, &Limits::default()).unwrap();
             let info = parsed.root().descendants().find(|e| e.name() == "SignedInfo").unwrap();
-            group.bench_function("canonicalize", |b| b.iter(|| info.canonicalize(Canonicalization::Inclusive).unwrap()));
+            group.bench_function("canonicalize", |b| {
+                b.iter(|| info.canonicalize(Canonicalization::Inclusive).unwrap())
+            });
             group.finish();
         }
     }
@@ -88,14 +102,20 @@ fn benches(c: &mut Criterion) {
         let leaves: Vec<_> = (0..size).map(message).collect();
         group.throughput(Throughput::Elements(size as u64));
         group.bench_with_input(BenchmarkId::new("build", size), &leaves, |b, leaves| {
-            b.iter(|| hashchain::build(DigestAlgorithm::Sha512, black_box(leaves), "/sig-hashchain.xml").unwrap());
+            b.iter(|| {
+                hashchain::build(DigestAlgorithm::Sha512, black_box(leaves), "/sig-hashchain.xml")
+                    .unwrap()
+            });
         });
     }
     let leaves: Vec<_> = (0..32).map(message).collect();
     let chains = hashchain::build(DigestAlgorithm::Sha512, &leaves, "/sig-hashchain.xml").unwrap();
     group.throughput(Throughput::Elements(1));
     group.bench_function("verify", |b| {
-        let inputs = [Input { name: "/message.xml", digest: None }, Input { name: "/attachment1", digest: None }];
+        let inputs = [
+            Input { name: "/message.xml", digest: None },
+            Input { name: "/attachment1", digest: None },
+        ];
         let chain = Chain(chains.chains[7].as_bytes());
         b.iter(|| hashchain::verify(black_box(chains.result.as_bytes()), &inputs, &chain));
     });
