@@ -6,13 +6,14 @@ use std::sync::Arc;
 use rcgen::CertifiedKey;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme};
 use sandbox::SecurityServer;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 use toml::Value;
 
-use crate::scene::{self, PERSON, PORTAL, get, set};
+use crate::provider::{Provider, response};
+use crate::scene::{self, PERSON, POPULATION, PORTAL, add_service, for_portal, get, portal, set};
 use crate::wire::{Answer, Wire, ask};
 
 const REFUSED: Option<&str> = Some("server.clientproxy.ssl_authentication_failed");
@@ -59,7 +60,9 @@ impl ServerCertVerifier for Anybody {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
+        rustls::crypto::ring::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -76,10 +79,7 @@ async fn ask_tls(address: SocketAddr, shown: Shown<'_>, request: &str) -> (Answe
     let config = match shown {
         None => config.with_no_client_auth(),
         Some((certificate, key)) => config
-            .with_client_auth_cert(
-                vec![certificate.clone()],
-                PrivateKeyDer::Pkcs8(key.clone_key()),
-            )
+            .with_client_auth_cert(vec![certificate.clone()], PrivateKeyDer::Pkcs8(key.clone_key()))
             .unwrap(),
     };
     let stream = TcpStream::connect(address).await.unwrap();
@@ -160,5 +160,55 @@ async fn evidence_is_given_to_those_who_may_ask() {
     assert!(refused.status >= 400 && !refused.body.starts_with(b"PK"), "{refused:?}");
     let (given, _) = ask_tls(at.https, None, &download).await;
     assert!(given.status == 200 && given.body.starts_with(b"PK"), "{given:?}");
+    ecosystem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_over_tls_show_the_certificate_that_is_listed() {
+    let (right, other) = (identity(), identity());
+    let config =
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![right.0.clone()], PrivateKeyDer::Pkcs8(right.1.clone_key()))
+            .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let provider = Provider::start_tls(acceptor, |_| response("200 OK", "", b"ok")).await;
+    let url = provider.url("/").replace("http:", "https:");
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, certificate: &CertificateDer<'_>| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, certificate).unwrap();
+        Value::Array(vec![path.to_str().unwrap().into()])
+    };
+    let (listed, not_it) = (file("right.crt", &right.0), file("other.crt", &other.0));
+    let at_first = listed.clone();
+    let ecosystem = scene::start(move |name, table| {
+        if name == "ss2" {
+            set(scene::client(table, POPULATION), "certificates", at_first.clone());
+            add_service(table, POPULATION, "verified", &url, &for_portal());
+            let any = format!("{}\nverify_tls = false", for_portal());
+            add_service(table, POPULATION, "unverified", &url, &any);
+        }
+    })
+    .await;
+    let server = ecosystem.server("ss2").unwrap();
+    for (certificates, code) in [
+        (listed.clone(), None),
+        (not_it, Some("server.serverproxy.ssl_authentication_failed")),
+        (listed, None),
+    ] {
+        let change = |table: &mut toml::Table| {
+            set(scene::client(table, POPULATION), "certificates", certificates);
+        };
+        server.edit(change).unwrap();
+        server.reload().unwrap();
+        for (service, code) in [("verified", code), ("unverified", None)] {
+            let request = get(&format!("/r1/DEV/GOV/1001/population/{service}/x"), "");
+            let answer = portal(&ecosystem, request).await;
+            assert_eq!(answer.code(), code, "{service}: {answer:?}");
+        }
+    }
     ecosystem.stop().await;
 }

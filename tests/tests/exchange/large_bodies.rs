@@ -46,8 +46,7 @@ fn large_bodies_pass_through() {
 /// of the request, as the answer has it.
 async fn exchange(ecosystem: &sandbox::Ecosystem, size: u64, id: &str) -> (Vec<u8>, String) {
     let server = ecosystem.server("ss1").unwrap();
-    let url =
-        format!("{}/r1/DEV/GOV/1001/population/measure/{size}", server.consumer().base());
+    let url = format!("{}/r1/DEV/GOV/1001/population/measure/{size}", server.consumer().base());
     let request = Request::post(url)
         .header("X-Road-Client", PORTAL)
         .header("X-Road-Id", id)

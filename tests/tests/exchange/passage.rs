@@ -189,7 +189,10 @@ async fn bodies() {
     let mut chunked = get(ECHO, "X-Road-Id: chunked\r\nTransfer-Encoding: chunked\r\n");
     chunked.push_str("3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\n\r\n");
     let answer = portal(&ecosystem, chunked.replace("GET ", "POST ")).await;
-    assert_eq!((answer.text().as_str(), provider.last().body.as_slice()), ("abcdefg", b"abcdefg".as_slice()));
+    assert_eq!(
+        (answer.text().as_str(), provider.last().body.as_slice()),
+        ("abcdefg", b"abcdefg".as_slice())
+    );
 
     // An empty body is no body; neither has a part of its own in the evidence.
     for (id, request) in [
@@ -215,7 +218,9 @@ async fn answers_of_every_kind() {
         "GET /base/302" => {
             response("302 Found", "Location: http://elsewhere.example/x?y\r\n", b"moved")
         }
-        "GET /base/404" => response("404 Not Found", "Content-Type: text/plain\r\n", b"no such thing"),
+        "GET /base/404" => {
+            response("404 Not Found", "Content-Type: text/plain\r\n", b"no such thing")
+        }
         "GET /base/500" => response("500 Oh no", "", b"failed"),
         "GET /base/401" => response("401 Who", "WWW-Authenticate: Basic\r\n", b""),
         "GET /base/error" => response("200 OK", "X-Road-Error: theirs\r\n", b"x"),
@@ -254,7 +259,8 @@ async fn answers_of_every_kind() {
     let answer = portal(&ecosystem, get(ECHO, "")).await;
     let made = answer.header("x-road-id").unwrap();
     made.strip_prefix("DEV-").unwrap().parse::<uuid::Uuid>().unwrap();
-    all_hold(&ecosystem, &["204", "304", "302", "404", "500", "chunks", "head", "empty", made]).await;
+    all_hold(&ecosystem, &["204", "304", "302", "404", "500", "chunks", "head", "empty", made])
+        .await;
     ecosystem.stop().await;
 }
 

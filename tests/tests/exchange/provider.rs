@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 use crate::wire::{Wire, parse_head};
 
@@ -41,6 +43,29 @@ pub(crate) struct Provider {
 impl Provider {
     /// Starts one that answers with the bytes that `answer` gives.
     pub(crate) async fn start(answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::behind(answer, |stream| std::future::ready(Some(stream))).await
+    }
+
+    /// Starts one that answers over TLS.
+    pub(crate) async fn start_tls(
+        tls: TlsAcceptor,
+        answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        let accept = move |stream| {
+            let tls = tls.clone();
+            async move { tls.accept(stream).await.ok() }
+        };
+        Self::behind(answer, accept).await
+    }
+
+    async fn behind<S, F>(
+        answer: impl Fn(&Seen) -> Vec<u8> + Send + Sync + 'static,
+        accept: impl Fn(TcpStream) -> F + Send + 'static,
+    ) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = Option<S>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
@@ -49,7 +74,9 @@ impl Provider {
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (kept, answer, mut may) = (Arc::clone(&kept), Arc::clone(&answer), may.clone());
+                let accepting = accept(stream);
                 tokio::spawn(async move {
+                    let Some(stream) = accepting.await else { return };
                     let mut wire = Wire::over(stream);
                     while let Some(head) = wire.head().await {
                         let (line, headers) = parse_head(&head);
@@ -96,8 +123,8 @@ impl Drop for Provider {
 
 /// A response with a body of known length.
 pub(crate) fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
-    let mut out =
-        format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
+    let mut out = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n", body.len())
+        .into_bytes();
     out.extend_from_slice(body);
     out
 }

@@ -1,10 +1,13 @@
 //! What a curl user sees when a request is refused: HTTP status, code, body.
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sandbox::Ecosystem;
 use uuid::Uuid;
 
+use crate::provider::{Provider, response};
 use crate::scene::{
     self, PERSON, POPULATION, PORTAL, add_service, for_portal, get, portal, set, with_body,
 };
@@ -21,7 +24,12 @@ fn refused(answer: &Answer, status: u16, code: &str) {
     body["detail"].as_str().unwrap().parse::<Uuid>().unwrap();
 }
 
-async fn check(ecosystem: &Ecosystem, request: impl AsRef<[u8]>, status: u16, code: &str) -> Answer {
+async fn check(
+    ecosystem: &Ecosystem,
+    request: impl AsRef<[u8]>,
+    status: u16,
+    code: &str,
+) -> Answer {
     let answer = portal(ecosystem, request).await;
     refused(&answer, status, code);
     answer
@@ -147,5 +155,80 @@ async fn refusals_in_other_forms() {
     assert!(other.text().contains("client.invalid_http_method"), "{other:?}");
     let soap = ask(address, "POST / HTTP/1.1\r\nHost: ss\r\nContent-Length: 2\r\n\r\n{}").await;
     assert!(soap.text().contains("server.clientproxy.service_type"), "{soap:?}");
+    ecosystem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn information_systems_that_fail_half_way() {
+    let provider = Provider::start(|seen| {
+        let answer = match seen.target() {
+            "GET /stalls" => "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc".to_owned(),
+            "GET /stalls-late" => {
+                let body = "x".repeat(200_000);
+                format!("HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n{body}")
+            }
+            "GET /breaks" => {
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffx\r\n".to_owned()
+            }
+            "GET /babbles" => "220 mail.example ESMTP\r\n\r\n".to_owned(),
+            _ => return response("200 OK", "", b"well"),
+        };
+        answer.into_bytes()
+    })
+    .await;
+    let url = provider.url("/");
+    let ecosystem = scene::start(move |name, table| {
+        if name == "ss2" {
+            let rule = format!("{}\ntimeout = \"300ms\"", for_portal());
+            add_service(table, POPULATION, "echo", &url, &rule);
+        }
+    })
+    .await;
+    for path in ["stalls", "stalls-late", "breaks", "babbles"] {
+        let path = format!("/r1/DEV/GOV/1001/population/echo/{path}");
+        check(&ecosystem, get(&path, ""), 500, "server.serverproxy.io_error").await;
+        let well = portal(&ecosystem, get("/r1/DEV/GOV/1001/population/echo/well", "")).await;
+        assert_eq!((well.status, well.text().as_str()), (200, "well"));
+    }
+    ecosystem.stop().await;
+}
+
+/// The log of all servers of this process.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_has_what_the_refusal_says() {
+    let log = Kept::default();
+    let writer = log.clone();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .init();
+    let ecosystem = scene::start(|_, _| {}).await;
+    for (path, id) in [("9999/nobody/persons", "here"), ("1002/tax/audits/1", "there")] {
+        let request = get(&format!("/r1/DEV/GOV/{path}"), &format!("X-Road-Id: {id}-77\r\n"));
+        let answer = portal(&ecosystem, request).await.json();
+        let detail = answer["detail"].as_str().unwrap();
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| line.contains(detail)).collect();
+        // A refusal of the provider's server is in both logs.
+        assert_eq!(lines.len(), if id == "here" { 1 } else { 2 }, "{text}");
+        for line in lines {
+            assert!(line.contains(&format!("{id}-77")), "{line}");
+            assert!(line.contains(answer["type"].as_str().unwrap()), "{line}");
+        }
+    }
     ecosystem.stop().await;
 }

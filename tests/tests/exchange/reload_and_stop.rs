@@ -16,8 +16,7 @@ const ECHO: &str = "/r1/DEV/GOV/1001/population/echo";
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_change_under_a_kept_connection() {
     let ecosystem = scene::start(|_, _| {}).await;
-    let (consumer, provider) =
-        (ecosystem.server("ss1").unwrap(), ecosystem.server("ss2").unwrap());
+    let (consumer, provider) = (ecosystem.server("ss1").unwrap(), ecosystem.server("ss2").unwrap());
     let mut wire = Wire::connect(consumer.addresses().http).await;
     let mut code = async || {
         let answer = wire.ask(get(PERSON, "")).await;
@@ -48,7 +47,8 @@ async fn clients_change_under_a_kept_connection() {
     provider.reload().unwrap();
     assert_eq!(code().await, None);
 
-    for (registered, expected) in [(false, Some("server.clientproxy.unknown_member")), (true, None)] {
+    for (registered, expected) in [(false, Some("server.clientproxy.unknown_member")), (true, None)]
+    {
         let edit = |table: &mut toml::Table| {
             set(scene::client(table, PORTAL), "registered", registered);
         };
@@ -82,8 +82,7 @@ async fn stop_in_flight(name: &'static str) {
     .await;
     let consumer = ecosystem.server("ss1").unwrap().addresses().http;
     provider.set_answering(false);
-    let asking =
-        tokio::spawn(async move { ask(consumer, get(ECHO, "X-Road-Id: late\r\n")).await });
+    let asking = tokio::spawn(async move { ask(consumer, get(ECHO, "X-Road-Id: late\r\n")).await });
     wait_for("the request at the provider", || provider.count() == 1).await;
 
     let server = ecosystem.server_mut(name).unwrap();

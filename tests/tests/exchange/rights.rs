@@ -42,8 +42,9 @@ async fn subjects_and_endpoints() {
         if name != "ss2" {
             return;
         }
-        let groups: Table =
-            format!("friends = [\"{PORTAL}\"]\nstrangers = [\"DEV/GOV/1002/tax\"]").parse().unwrap();
+        let groups: Table = format!("friends = [\"{PORTAL}\"]\nstrangers = [\"DEV/GOV/1002/tax\"]")
+            .parse()
+            .unwrap();
         scene::set(scene::client(table, POPULATION), "local_groups", Value::Table(groups));
         for (code, rule) in RULES {
             add_service(table, POPULATION, code, &url, rule);
@@ -92,8 +93,7 @@ async fn subjects_and_endpoints() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leaving_a_global_group_ends_its_rights() {
-    let options =
-        Options { configuration_refresh: Duration::from_secs(1), ..Options::for_tests() };
+    let options = Options { configuration_refresh: Duration::from_secs(1), ..Options::for_tests() };
     let ecosystem = Ecosystem::start(options).await.unwrap();
     assert_eq!(portal(&ecosystem, get(INCOME, "")).await.code(), None);
     let group = "public-services".to_owned();

@@ -56,8 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(crate) async fn ask(&mut self, request: impl AsRef<[u8]>) -> Answer {
         let request = request.as_ref();
         // A server that refuses early may close before it has read everything.
-        let _ = self.stream.write_all(request).await;
-        let _ = self.stream.flush().await;
+        self.send(request).await;
         let head = self.head().await.expect("an answer");
         let (line, headers) = parse_head(&head);
         let status: u16 = line.split(' ').nth(1).unwrap().parse().unwrap();
@@ -68,10 +67,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         answer
     }
 
-    /// Sends bytes, and waits for nothing.
+    /// Sends bytes, and waits for nothing; that the other side has gone is no matter.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).await.unwrap();
-        self.stream.flush().await.unwrap();
+        let _ = self.stream.write_all(bytes).await;
+        let _ = self.stream.flush().await;
     }
 
     /// Reads a head up to its empty line; `None` when the other side has closed.
