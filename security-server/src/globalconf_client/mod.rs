@@ -299,12 +299,16 @@ impl GlobalConfClient {
             }
         }
         if configurations.iter().any(|c| c.shared.instance == instance) {
-            self.publish(&instance, configurations, held, now).await?;
+            let (conf, changed) = build(&instance, configurations, held, now).await?;
+            // Saved first: what messages were judged by is there after a crash. A full disk takes
+            // nothing away from those that come now.
+            let mut saved = Ok(());
             if any_downloaded {
-                let saved = self.save(files).await;
+                saved = self.save(files).await;
                 memory.saved = saved.is_ok();
-                saved?;
             }
+            self.publish(conf, changed);
+            saved?;
         }
         match own_failure {
             Some(error) => Err(error),
@@ -313,22 +317,7 @@ impl GlobalConfClient {
         }
     }
 
-    async fn publish(
-        &self,
-        instance: &str,
-        configurations: Vec<InstanceConfiguration>,
-        held: Option<Arc<GlobalConf>>,
-        now: OffsetDateTime,
-    ) -> Result<(), RefreshError> {
-        let (own, old) = (instance.to_owned(), held);
-        let build = move || -> Result<(GlobalConf, bool), GlobalConfError> {
-            let conf = GlobalConf::new(&own, configurations)?;
-            let conf = conf.without_expired_partners(now).unwrap_or(conf);
-            let changed = old.is_none_or(|old| !says_the_same(&old, &conf));
-            Ok((conf, changed))
-        };
-        let (conf, changed) =
-            tokio::task::spawn_blocking(build).await.map_err(|_| RefreshError::Interrupted)??;
+    fn publish(&self, conf: GlobalConf, changed: bool) {
         for problem in conf.problems().iter().filter(|_| changed) {
             tracing::warn!(problem, "global configuration");
         }
@@ -336,7 +325,6 @@ impl GlobalConfClient {
         if changed {
             self.changed.send_modify(|generation| *generation = generation.wrapping_add(1));
         }
-        Ok(())
     }
 
     async fn save(&self, files: Files) -> Result<(), RefreshError> {
@@ -346,6 +334,23 @@ impl GlobalConfClient {
             .map_err(|_| RefreshError::Interrupted)?
             .map_err(RefreshError::Save)
     }
+}
+
+/// Makes a snapshot, and tells whether it says anything that the one before did not.
+async fn build(
+    instance: &str,
+    configurations: Vec<InstanceConfiguration>,
+    held: Option<Arc<GlobalConf>>,
+    now: OffsetDateTime,
+) -> Result<(GlobalConf, bool), RefreshError> {
+    let own = instance.to_owned();
+    let build = move || -> Result<(GlobalConf, bool), GlobalConfError> {
+        let conf = GlobalConf::new(&own, configurations)?;
+        let conf = conf.without_expired_partners(now).unwrap_or(conf);
+        let changed = held.is_none_or(|held| !says_the_same(&held, &conf));
+        Ok((conf, changed))
+    };
+    Ok(tokio::task::spawn_blocking(build).await.map_err(|_| RefreshError::Interrupted)??)
 }
 
 fn add_files(files: &mut Files, folder: &str, downloaded: &Downloaded) {
