@@ -53,14 +53,15 @@ impl OcspCache {
         self.read().get(&digest).cloned()
     }
 
-    /// Puts a response in. It counts at once, even when it cannot be saved. Blocks on the disk.
+    /// Puts a response in. It counts even when it cannot be saved, but not before that has been
+    /// tried: what messages were sent with is there after a crash. Blocks on the disk.
     ///
     /// # Errors
     /// When it cannot be saved.
     pub fn put(&self, certificate: &Certificate, response: OcspResponse) -> io::Result<()> {
-        let der = response.der().to_vec();
+        let saved = save(&self.folder, &file_name(&certificate.sha1()), response.der());
         self.write().insert(certificate.sha1(), response);
-        save(&self.folder, &file_name(&certificate.sha1()), &der)
+        saved
     }
 
     /// Forgets the responses of all other certificates. Blocks on the disk.
