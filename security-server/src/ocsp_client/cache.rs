@@ -8,6 +8,8 @@ use causeway_pki::Certificate;
 use causeway_pki::ocsp::{MAX_RESPONSE, OcspResponse};
 
 const SUFFIX: &str = ".ocsp";
+/// How the names of files begin that are being written.
+const UNFINISHED: &str = ".tmp";
 /// The most files that are read at start.
 const MAX_FILES: usize = 1000;
 
@@ -111,6 +113,10 @@ fn load(folder: &Path) -> io::Result<HashMap<Sha1, OcspResponse>> {
         let mut sha1 = Sha1::default();
         let digest = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
         if digest.is_none_or(|hex| hex::decode_to_slice(hex, &mut sha1).is_err()) {
+            if name.to_str().is_some_and(|name| name.starts_with(UNFINISHED)) {
+                // Left by a crash. Many of them would crowd out what counts.
+                drop(fs::remove_file(entry.path()));
+            }
             continue;
         }
         let mut der = Vec::new();
@@ -127,7 +133,7 @@ fn load(folder: &Path) -> io::Result<HashMap<Sha1, OcspResponse>> {
 
 fn save(folder: &Path, name: &str, der: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
     file.write_all(der)?;
     file.as_file().sync_all()?;
     file.persist(folder.join(name)).map_err(|e| e.error)?;

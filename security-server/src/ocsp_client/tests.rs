@@ -234,9 +234,12 @@ fn files_that_are_no_responses_are_passed_over() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(format!("{}.ocsp", "ab".repeat(20))), b"junk").unwrap();
     std::fs::write(folder.path().join("readme"), b"junk").unwrap();
+    std::fs::write(folder.path().join(".tmpAbCdEf"), b"half a respo").unwrap();
     let cache = OcspCache::open(folder.path().to_owned());
     assert!(cache.get_by_sha1(&"ab".repeat(20)).is_none());
     for hex in ["", "zz", &"ab".repeat(21), &"é".repeat(20)] {
         assert!(cache.get_by_sha1(hex).is_none());
     }
+    // What a crash left goes; what is somebody else's stays.
+    assert!(!folder.path().join(".tmpAbCdEf").exists() && folder.path().join("readme").exists());
 }
