@@ -4,7 +4,8 @@
 //! names in lower case; but the header block that is signed has them as the
 //! caller wrote them. So the connection's reader remembers the bytes of the
 //! latest request head, and the names are looked up there. It is a look-up of
-//! spelling only: a name that is not found stays in lower case.
+//! spelling and order only: a name that is not found stays in lower case, and
+//! comes last.
 
 use std::io;
 use std::pin::Pin;
@@ -17,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The longest head that is remembered, in bytes.
 const LONGEST_HEAD: usize = 64 << 10;
+/// How much of what came before is kept when more comes than is remembered.
+const KEPT: usize = 16 << 10;
 
 /// The bytes in which the latest head must be; filled by a [`Recorder`].
 #[derive(Debug, Clone, Default)]
@@ -29,14 +32,15 @@ impl Spelling {
     }
 
     fn record(&self, bytes: &[u8]) {
+        // A long read begins with a head, or is of a body, of which nothing is wanted.
+        let new = bytes.get(..LONGEST_HEAD - KEPT).unwrap_or(bytes);
         let mut recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if recorded.len() + bytes.len() > LONGEST_HEAD {
-            // A body is passing by; the next head begins after it.
-            recorded.clear();
+        if recorded.len() + new.len() > LONGEST_HEAD {
+            // A body is passing by; but the last bytes may be the beginning of the next head.
+            let surplus = recorded.len().saturating_sub(KEPT);
+            recorded.drain(..surplus);
         }
-        if bytes.len() <= LONGEST_HEAD {
-            recorded.extend_from_slice(bytes);
-        }
+        recorded.extend_from_slice(new);
     }
 }
 
@@ -53,7 +57,7 @@ pub fn restore(head: &Parts, headers: impl Iterator<Item = Header>) -> Vec<Heade
 
 fn respell(lines: &[&str], headers: impl Iterator<Item = Header>) -> Vec<Header> {
     let mut used = vec![false; lines.len()];
-    headers
+    let mut placed: Vec<(usize, Header)> = headers
         .map(|(name, value)| {
             let found = lines
                 .iter()
@@ -62,12 +66,15 @@ fn respell(lines: &[&str], headers: impl Iterator<Item = Header>) -> Vec<Header>
             match found {
                 Some((i, line)) => {
                     used[i] = true;
-                    ((*line).to_owned(), value)
+                    (i, ((*line).to_owned(), value))
                 }
-                None => (name, value),
+                None => (lines.len(), (name, value)),
             }
         })
-        .collect()
+        .collect();
+    // The HTTP library gives those of one name together, wherever they stood.
+    placed.sort_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, header)| header).collect()
 }
 
 /// As [`restore`], for the head of an answer.
@@ -184,5 +191,31 @@ mod tests {
         .collect();
         assert_eq!(names, ["X-Custom", "ACCEPT", "x-custom", "other"]);
         assert!(spelling.take().is_empty());
+    }
+
+    #[test]
+    fn order_comes_back_too() {
+        let header = |n: &str, v: &str| (n.to_owned(), v.to_owned());
+        let grouped = [header("a", "1"), header("a", "3"), header("new", "4"), header("b", "2")];
+        let restored = respell(&["A", "B", "a"], grouped.into_iter());
+        let expected = [header("A", "1"), header("B", "2"), header("a", "3"), header("new", "4")];
+        assert_eq!(restored, expected);
+    }
+
+    #[test]
+    fn a_head_is_remembered_between_large_bodies() {
+        let body = vec![b'x'; 200 << 10];
+        let (first, second) = (b"GET /a HTTP/1.1\r\nX-O".as_slice(), b"ne: 1\r\n\r\n".as_slice());
+        for reads in [
+            vec![body.clone(), first.to_vec(), [second, &body].concat()],
+            vec![body.clone(), [first, second, &body].concat()],
+            vec![vec![b'x'; LONGEST_HEAD - KEPT], first.to_vec(), second.to_vec()],
+        ] {
+            let spelling = Spelling::default();
+            reads.iter().for_each(|read| spelling.record(read));
+            let recorded = spelling.take();
+            assert!(recorded.len() <= LONGEST_HEAD);
+            assert_eq!(names_after(&recorded, "GET /a HTTP/1."), ["X-One"]);
+        }
     }
 }
