@@ -9,6 +9,7 @@ use crate::provider::{Provider, Seen, response};
 use crate::scene::{
     self, POPULATION, PORTAL, add_service, container, for_portal, get, portal, with_body,
 };
+use crate::wire::Wire;
 
 /// Where the service `echo` is asked.
 const ECHO: &str = "/r1/DEV/GOV/1001/population/echo";
@@ -85,8 +86,8 @@ async fn headers_of_a_request() {
             &format!("X-Road-Client:{PORTAL}"),
             "X-Road-Id:the-id",
             "X-cUSTOM:One",
-            "X-Custom:two",
             "accept:text/plain",
+            "X-Custom:two",
             "Cookie:a=b",
             "Authorization:Basic eA==",
             "X-Road-Represented-Party:COM/5",
@@ -115,11 +116,35 @@ async fn headers_of_a_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn headers_keep_their_case_behind_large_bodies() {
+    let (ecosystem, _provider) = scene_with(|_| response("200 OK", "", b"ok")).await;
+    let server = ecosystem.server("ss1").unwrap();
+    let mut wire = Wire::connect(server.addresses().http).await;
+    for (number, size) in [0, 1 << 20, 0, 200_000, 200_000, 65_536, 1000].into_iter().enumerate() {
+        let id = format!("case-{number}");
+        let headers = format!("X-ROAD-ID: {id}\r\nX-cAsE: {size}\r\n");
+        let answer = wire.ask(with_body("POST", ECHO, &headers, &vec![b'x'; size])).await;
+        assert_eq!((answer.status, answer.code()), (200, None), "{answer:?}");
+        let kept = container(server, PORTAL, &id, false).await;
+        let kept = lines(&kept.message);
+        assert_eq!(
+            kept[2..5],
+            [
+                format!("X-Road-Client:{PORTAL}"),
+                format!("X-ROAD-ID:{id}"),
+                format!("X-cAsE:{size}"),
+            ]
+        );
+    }
+    ecosystem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn headers_of_a_response() {
     let (ecosystem, _provider) = scene_with(|_| {
         let headers = "X-One: 1\r\nsERVER: me\r\nKeep-Alive: timeout=5\r\nx-Two:  2 \r\n\
             X-Road-Id: theirs\r\nX-Road-Request-Hash: theirs\r\nX-Road-Client: DEV/GOV/1/x\r\n\
-            Set-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Type: text/x; charset=utf-8\r\n";
+            Set-Cookie: a=1\r\nContent-Type: text/x; charset=utf-8\r\nset-cookie: b=2\r\n";
         response("299 Quite Right", headers, b"ok")
     })
     .await;
@@ -138,8 +163,8 @@ async fn headers_of_a_response() {
             "X-One:1",
             "x-Two:2",
             "Set-Cookie:a=1",
-            "Set-Cookie:b=2",
             "Content-Type:text/x; charset=utf-8",
+            "set-cookie:b=2",
             "x-road-id:r",
             &format!("x-road-client:{PORTAL}"),
             "x-road-service:DEV/GOV/1001/population/echo",
