@@ -153,7 +153,7 @@ async fn relay(
         body::start(incoming, settings.limits.inline_body).await.map_err(|e| body_fault(&e))?;
     let mut peer = connect(server, &candidates, request.service.client(), &conf).await?;
 
-    let sending = Sending::new(server, &request, &head.headers)?;
+    let sending = Sending::new(server, &request, &head.headers, &conf)?;
     let (answer, sent) = match start {
         Start::Whole(body) => sending.send_whole(&mut peer, body, &candidates, &conf).await?,
         Start::More(chunks, rest) => sending.send_streamed(&mut peer, chunks, rest).await?,
@@ -264,13 +264,14 @@ impl<'s> Sending<'s> {
         server: &'s Arc<Server>,
         request: &'s RestRequest,
         headers: &HeaderMap,
+        conf: &GlobalConf,
     ) -> Result<Self, Fault> {
         let original = headers.get(CONTENT_TYPE).cloned();
         Ok(Self {
             server,
             block: request.to_block(),
             request,
-            ocsp: server.authentication_ocsp()?,
+            ocsp: server.good_authentication_ocsp(conf, OffsetDateTime::now_utc())?,
             original_content_type: original.unwrap_or_else(|| HeaderValue::from_static("")),
         })
     }

@@ -1,7 +1,6 @@
 //! Accepting connections and serving HTTP/1.1 on them, until told to stop;
 //! what is in flight then is finished.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,8 +136,10 @@ async fn http<I, S, F>(
     let stream = Recorder::new(stream, spelling.clone());
     let serve_one = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(WrittenHead(Arc::new(spelling.take())));
-        let answer = service(caller.clone(), request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        // On its own, so that a caller who goes away does not end a message half way: what the other
+        // side answered is still judged and logged.
+        let answer = tokio::spawn(service(caller.clone(), request));
+        async move { answer.await }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

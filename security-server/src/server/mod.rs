@@ -18,6 +18,7 @@ use causeway_identifiers::ClientId;
 use causeway_message::{Fault, codes};
 use causeway_messagelog::{Log, MessageStore, NewAttachment, NewRecord, Side};
 use causeway_pki::Certificate;
+use causeway_pki::ocsp::{judge_status, judge_time};
 use hyper::Response;
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -137,6 +138,30 @@ impl Server {
                 Ok(Bytes::copy_from_slice(response.der()))
             })
             .collect()
+    }
+
+    /// As [`Self::authentication_ocsp`], refused when one is too old or not good:
+    /// the other side would refuse it, and here is where it can be mended.
+    pub(crate) fn good_authentication_ocsp(
+        &self,
+        conf: &GlobalConf,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Bytes>, Fault> {
+        let identity = self.authentication.load_full();
+        let chain = identity.as_deref().map(|i| i.chain.as_slice()).unwrap_or_default();
+        for certificate in chain {
+            let Some(response) = self.ocsp.get(certificate) else { continue };
+            judge_time(&response, &conf.ocsp_policy(), now)
+                .and_then(|()| judge_status(&response))
+                .map_err(|e| {
+                    let text = format!(
+                        "The authentication certificate {} is not good: {e}",
+                        certificate.subject_rfc2253()
+                    );
+                    Fault::new(codes::SSL_AUTHENTICATION_FAILED, text)
+                })?;
+        }
+        self.authentication_ocsp()
     }
 
     /// Refuses to log what could not be timestamped for too long.

@@ -52,7 +52,7 @@ async fn an_authentication_certificate_is_revoked() {
     let ecosystem = scene::start(ask_for_ocsp_often).await;
     assert_eq!(portal(&ecosystem, get(PERSON, "")).await.status, 200);
     revoke(&ecosystem, &issued(&ecosystem, "CN=127.0.0.1,", false));
-    let refused = "server.serverproxy.ssl_authentication_failed";
+    let refused = "server.clientproxy.ssl_authentication_failed";
     let refused = until(&ecosystem, &get(PERSON, ""), Some(refused)).await;
     assert!(refused.text().contains("REVOKED"), "{refused:?}");
     ecosystem.stop().await;

@@ -62,8 +62,7 @@ fn flip_everything(file: &str) {
     let Some((conf, container)) = case(file) else { return };
     let original = judge(&container, &conf, None);
     assert!(original.is_valid());
-    let thorough = std::env::var("CAUSEWAY_FLIPS").as_deref() == Ok("all")
-        || std::env::var("CI").as_deref() == Ok("true");
+    let thorough = std::env::var("CAUSEWAY_FLIPS").as_deref() == Ok("all");
     for name in PARTS {
         let Some(bytes) = part(&container, name) else { continue };
         let step = if name == "signatures" && !thorough { 7 } else { 1 };
