@@ -117,6 +117,10 @@ pub struct Container {
     pub asic_manifest: Option<Bytes>,
     /// Entries that the format does not know, as they were read; never written.
     pub extra: Vec<ExtraEntry>,
+    /// Whether the media type was the archive's first entry, as ETSI EN 319 162-1 A.1 asks for and
+    /// all that is written here has it. X-Road reads containers without regard to it, and its older
+    /// ones were repacked by tools that did not have any either.
+    pub media_type_first: bool,
 }
 
 impl Container {
@@ -134,6 +138,7 @@ impl Container {
             manifest: None,
             asic_manifest: None,
             extra: Vec::new(),
+            media_type_first: true,
         }
     }
 

@@ -104,6 +104,11 @@ impl Judge<'_> {
     }
 
     fn structure(&mut self) -> Result<(), Failure> {
+        if !self.container.media_type_first {
+            let text = "The media type is not the archive's first entry: X-Road accepts that, but other \
+                readers of signed containers do not open the file.";
+            self.report.notes.push(text.into());
+        }
         match self.container.check() {
             Err(AsicError::NoTimestamp) if self.at.is_some() => {
                 self.report.notes.push(

@@ -18,6 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
         container.manifest = None;
         container.asic_manifest = None;
         container.extra.clear();
+        container.media_type_first = true;
     }
     assert!(container == again);
 });

@@ -54,6 +54,8 @@ fn read_documents<R: Read + Seek>(
     archive: &mut Archive<R>,
     limits: &Limits,
 ) -> Result<Container, AsicError> {
+    let first = archive.entries().first();
+    let media_type_first = first.is_some_and(|first| first.name() == entry::MIME_TYPE);
     let mut documents = Documents { archive, limits };
     let mime_type = documents.get(entry::MIME_TYPE)?.unwrap_or_default();
     check_mime_type(&mime_type)?;
@@ -66,6 +68,7 @@ fn read_documents<R: Read + Seek>(
         timestamp: documents.get(entry::TIMESTAMP)?,
         manifest: documents.get(entry::MANIFEST)?,
         asic_manifest: documents.get(entry::ASIC_MANIFEST)?,
+        media_type_first,
         ..Container::new(
             documents.get(entry::MESSAGE)?.unwrap_or_default(),
             documents.get(entry::SIGNATURES)?.unwrap_or_default(),

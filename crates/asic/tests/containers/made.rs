@@ -16,6 +16,7 @@ fn what_is_written_is_read_back() {
     assert_eq!(bytes, container.write(CREATED).unwrap(), "the same parts give the same bytes");
     let mut again = Container::read(&bytes, &Limits::default()).unwrap();
     assert!(again.manifest.take().is_some() && again.asic_manifest.take().is_some());
+    assert!(again.media_type_first);
     assert_eq!(again, container);
 }
 
