@@ -88,7 +88,12 @@ async fn fill(name: &'static str) {
         let ledger = Ledger::read(server, &folder, &conf).await;
         tally.answered.iter().for_each(|exchange| ledger.must_have(exchange));
     }
-    println!("{name}: {} answered, refused {:?}, {} broken", tally.answered.len(), tally.refused, tally.broken);
+    println!(
+        "{name}: {} answered, refused {:?}, {} broken",
+        tally.answered.len(),
+        tally.refused,
+        tally.broken
+    );
     ecosystem.stop().await;
 }
 
@@ -112,9 +117,10 @@ impl SmallDisk {
         match mount {
             Ok(output) if output.status.success() => Some(Self(folder.to_owned())),
             other => {
-                let why = other.map_or_else(|error| error.to_string(), |output| {
-                    String::from_utf8_lossy(&output.stderr).trim().to_owned()
-                });
+                let why = other.map_or_else(
+                    |error| error.to_string(),
+                    |output| String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+                );
                 println!("SKIPPED: a full disk needs the right to mount one: {why}");
                 None
             }

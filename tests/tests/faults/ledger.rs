@@ -60,7 +60,10 @@ impl Ledger {
             let found = self.records.get(&(exchange.id.clone(), response));
             let what = if response { "response" } else { "request" };
             let found = found.unwrap_or_else(|| {
-                panic!("{}: the {what} of {} is lost, though it was answered", self.name, exchange.id)
+                panic!(
+                    "{}: the {what} of {} is lost, though it was answered",
+                    self.name, exchange.id
+                )
             });
             assert_eq!(found, body, "{}: the body of the {what} of {}", self.name, exchange.id);
         }

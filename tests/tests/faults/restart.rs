@@ -52,7 +52,8 @@ async fn a_long_log_opens() {
         scene.stamp(&exchange).await;
         let (_, conf) = sandbox::evidence::configuration(&scene.ecosystem).await.unwrap();
         for exchange in [&first, &exchange] {
-            let found = sandbox::evidence::collect(&scene.ecosystem, exchange, &conf).await.unwrap();
+            let found =
+                sandbox::evidence::collect(&scene.ecosystem, exchange, &conf).await.unwrap();
             assert!(found.iter().all(|evidence| evidence.report.is_valid()));
             let answer = asic(&scene, &exchange.id).await;
             assert!(sandbox::evidence::judge(&answer, &conf).is_valid());
@@ -66,7 +67,9 @@ async fn a_long_log_opens() {
     }
     let mut process = scene.start();
     let (_, elapsed) = scene.until_served(&mut process).await;
-    println!("first answer with {records} records: {elapsed:.1?} after a start that follows a kill");
+    println!(
+        "first answer with {records} records: {elapsed:.1?} after a start that follows a kill"
+    );
     drop(process);
     let log = Log::open(LogSettings::new(&folder)).unwrap();
     assert!(log.recovery().damages.is_empty() && !log.recovery().rebuilt);

@@ -72,13 +72,17 @@ impl Scene {
         mut check: impl FnMut(),
     ) -> (Exchange, Duration) {
         let deadline = Instant::now() + PATIENCE;
+        let mut errors = Vec::new();
         loop {
             match self.ask().await {
                 Ok(exchange) => return (exchange, begun.elapsed()),
                 Err(error) => {
                     check();
-                    let said = crate::process::said(&self.config());
-                    assert!(Instant::now() < deadline, "no answer: {error}\n{said}");
+                    errors.push(error);
+                    if Instant::now() > deadline {
+                        errors.dedup_by_key(|error| error.chars().take(60).collect::<String>());
+                        panic!("no answer: {errors:#?}\n{}", crate::process::said(&self.config()));
+                    }
                 }
             }
             tokio::time::sleep(Duration::from_millis(3)).await;
@@ -103,16 +107,9 @@ impl Scene {
     /// Timestamps all that waits in both logs.
     pub(crate) async fn stamp(&self, last: &Exchange) {
         self.ecosystem.stamp_now().await.unwrap();
-        let path = sandbox::evidence::asic_path(&last.client, &last.id, false);
         for server in self.ecosystem.servers() {
-            let owner = match server.name().as_str() {
-                "ss1" => &last.client,
-                _ => last.service.client(),
-            };
-            let path = match server.name().as_str() {
-                "ss1" => path.clone(),
-                _ => sandbox::evidence::asic_path(owner, &last.id, false),
-            };
+            let owner = if server.name() == "ss1" { &last.client } else { last.service.client() };
+            let path = sandbox::evidence::asic_path(owner, &last.id, false);
             let answer = server.consumer().get(&format!("{path}&force")).await.unwrap();
             assert!(answer.status().is_success(), "{}: {:?}", server.name(), answer.body());
         }
