@@ -20,6 +20,9 @@ use crate::{Fault, Sender, codes};
 /// The longest header block, in bytes, that is read or made.
 pub const MAX_BLOCK_BYTES: usize = 256 << 10;
 
+/// The most headers that a block may have.
+pub const MAX_HEADERS: usize = 1000;
+
 /// `X-Road-Client`, lower case.
 pub const CLIENT: &str = "x-road-client";
 /// `X-Road-Service`, lower case.
@@ -148,14 +151,7 @@ impl RestRequest {
                     && !name.eq_ignore_ascii_case(REQUEST_HASH)
             })
             .collect();
-        for name in [CLIENT, MESSAGE_ID, SECURITY_SERVER, REPRESENTED_PARTY] {
-            if kept.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).count() > 1 {
-                let text = format!("The header {name} may be given once only");
-                return Err(
-                    Fault::new(codes::DUPLICATE_HEADER_FIELD, text).with_prefix(codes::CLIENT)
-                );
-            }
-        }
+        refuse_repeated(&kept).map_err(|fault| fault.with_prefix(codes::CLIENT))?;
         kept.push((REQUEST_ID.into(), request_id.into()));
         if !kept.iter().any(|(n, v)| n.eq_ignore_ascii_case(MESSAGE_ID) && !v.is_empty()) {
             kept.retain(|(n, _)| !n.eq_ignore_ascii_case(MESSAGE_ID));
@@ -230,6 +226,16 @@ impl RestRequest {
             target,
             headers,
         })
+    }
+
+    /// Refuses a peer's request in which a header that names a party, a server
+    /// or the message is repeated: rights are judged for one of them, and the
+    /// service may look at another. Reading alone allows it, as old evidence may have it.
+    ///
+    /// # Errors
+    /// `duplicate_header_field`.
+    pub fn refuse_repeated_identity(&self) -> Result<(), Fault> {
+        refuse_repeated(&self.headers)
     }
 
     /// The bytes that are signed, sent and stored.
@@ -413,6 +419,18 @@ pub fn sender_of(block: &[u8]) -> Result<Sender, Fault> {
     }
 }
 
+/// Names that differ in `-` and `_` alone are the same name to many services.
+fn refuse_repeated(headers: &[Header]) -> Result<(), Fault> {
+    let same = |a: &str, b: &str| a.replace('_', "-").eq_ignore_ascii_case(b);
+    for name in [CLIENT, MESSAGE_ID, SECURITY_SERVER, REPRESENTED_PARTY] {
+        if headers.iter().filter(|(n, _)| same(n, name)).count() > 1 {
+            let text = format!("The header {name} may be given once only");
+            return Err(Fault::new(codes::DUPLICATE_HEADER_FIELD, text));
+        }
+    }
+    Ok(())
+}
+
 fn find_header<'h>(headers: &'h [Header], name: &str) -> Option<&'h str> {
     headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
 }
@@ -451,9 +469,11 @@ fn split_path(path: &str) -> Result<(ServiceId, &str), Fault> {
     Ok((service, service_path))
 }
 
-/// Whether a path or query has visible ASCII only, without what would end or split it.
+/// Whether a path or query has only what RFC 3986 allows there (square
+/// brackets aside): X-Road's reader refuses the rest too, and a backslash is a
+/// slash to some services and a letter to others.
 fn is_plain(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+    text.bytes().all(|b| b.is_ascii_graphic() && !b"#\"<>\\^`{|}".contains(&b))
 }
 
 fn check_value(name: &str, value: &str) -> Result<(), Fault> {
@@ -480,7 +500,13 @@ fn lines_of(block: &[u8]) -> Result<impl Iterator<Item = &str>, Fault> {
 
 fn parse_headers<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Vec<Header>, Fault> {
     lines
-        .map(|line| {
+        .enumerate()
+        .map(|(count, line)| {
+            if count == MAX_HEADERS {
+                return Err(unreadable(format!(
+                    "The REST message has more than {MAX_HEADERS} headers"
+                )));
+            }
             let (name, value) = line.split_once(':').unwrap_or((line, ""));
             let legal = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic());
             if !legal || is_dropped(name) {

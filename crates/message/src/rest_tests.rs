@@ -85,6 +85,26 @@ fn repeated_identity_headers_are_refused() {
 }
 
 #[test]
+fn a_peers_block_with_two_clients_is_read_and_refused() {
+    let block =
+        "GET\r\n/r1/D/G/1/P/s\r\nx-road-client:D/G/2\r\nX_Road_Client:D/G/3\r\nx-road-id:1\r\n";
+    let request = RestRequest::parse(block.as_bytes()).unwrap();
+    assert_eq!(
+        request.refuse_repeated_identity().unwrap_err().code(),
+        codes::DUPLICATE_HEADER_FIELD
+    );
+}
+
+#[test]
+fn header_floods_and_backslashes_are_refused() {
+    let flood: String = (0..1001).map(|i| format!("h{i}:1\r\n")).collect();
+    let block = format!("GET\r\n/r1/D/G/1/P/s\r\nx-road-client:D/G/2\r\nx-road-id:1\r\n{flood}");
+    assert!(RestRequest::parse(block.as_bytes()).is_err());
+    let path = "GET\r\n/r1/D/G/1/P/s/a\\b\r\nx-road-client:D/G/2\r\nx-road-id:1\r\n";
+    assert!(RestRequest::parse(path.as_bytes()).is_err());
+}
+
+#[test]
 fn what_cannot_be_read_has_a_code() {
     assert_eq!(request(vec![]).unwrap_err().code(), codes::INVALID_CLIENT_IDENTIFIER);
     assert_eq!(

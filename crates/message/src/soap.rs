@@ -236,7 +236,12 @@ pub fn read_fault(bytes: &[u8]) -> Result<Fault, Fault> {
     if code.is_empty() || code.len() > 500 {
         return Err(fault(codes::INVALID_SOAP, "The SOAP fault has no code"));
     }
-    Ok(Fault::new(code, text("faultstring")).with_detail(text("detail")))
+    // They go to the log and to the client program: one line each, and no more than people read.
+    let plain = |text: String, most: usize| -> String {
+        text.chars().filter(|c| !c.is_control()).take(most).collect()
+    };
+    Ok(Fault::new(plain(code, 500), plain(text("faultstring"), 2000))
+        .with_detail(plain(text("detail"), 500)))
 }
 
 #[cfg(test)]
