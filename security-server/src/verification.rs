@@ -27,7 +27,9 @@ const SIGNATURE_STANDS: Duration = Duration::from_secs(10);
 /// How long a certificate's judgement stands, as X-Road's OCSP verifier caches.
 const CERTIFICATE_STANDS: Duration = Duration::from_secs(60);
 /// Most judgements of a kind that are remembered.
-const MOST_REMEMBERED: usize = 4096;
+const MOST_REMEMBERED: usize = 1024;
+/// The longest signature document that is remembered, in bytes.
+const LARGEST_REMEMBERED: usize = 32 << 10;
 
 type Digest = Vec<u8>;
 
@@ -63,18 +65,21 @@ impl Verification {
             Fault::new(e.code(), e.to_string()).with_prefix(codes::SIGNATURE_VERIFICATION)
         };
         let key = (DigestAlgorithm::Sha256.digest(signature), sender.clone());
-        let document = match self.signatures.recall(&key, conf) {
-            Some(document) => document,
-            None => {
-                let document = SignatureDocument::parse(signature).map_err(refused)?;
-                self.judge_signer(&document, sender, now, conf).map_err(refused)?;
-                let document = Arc::new(document);
-                self.signatures.remember(key, Arc::clone(&document), conf, SIGNATURE_STANDS);
-                document
-            }
-        };
         let chain = chain.map(|(result, chain)| ChainDocuments { result, chain });
-        judge_coverage(&document, chain, parts, Absent::Refused).map(|_| ()).map_err(refused)
+        let covers = |document: &SignatureDocument| {
+            judge_coverage(document, chain, parts, Absent::Refused).map(|_| ()).map_err(refused)
+        };
+        if let Some(document) = self.signatures.recall(&key, conf) {
+            return covers(&document);
+        }
+        let document = SignatureDocument::parse(signature).map_err(refused)?;
+        self.judge_signer(&document, sender, now, conf).map_err(refused)?;
+        covers(&document)?;
+        // What is not signed can be anything: an honest document is small.
+        if signature.len() <= LARGEST_REMEMBERED {
+            self.signatures.remember(key, Arc::new(document), conf, SIGNATURE_STANDS);
+        }
+        Ok(())
     }
 
     /// Judges the signature value, and the signer's certificate unless the same

@@ -12,7 +12,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use causeway_message::{Fault, codes};
 use causeway_pki::Certificate;
@@ -153,6 +153,8 @@ pub enum ExchangeError {
 pub struct PeerOcsp {
     outgoing: Outgoing,
     known: Mutex<HashMap<Sha1, Known>>,
+    /// When asking failed the last time, and how.
+    failed: Mutex<HashMap<Sha1, (Instant, String)>>,
     /// One at a time asks for a certificate; the others wait for what it gets.
     asking: Mutex<HashMap<Sha1, Weak<tokio::sync::Mutex<()>>>>,
 }
@@ -176,6 +178,7 @@ impl PeerOcsp {
         Self {
             outgoing: Outgoing::plain(timeouts),
             known: Mutex::default(),
+            failed: Mutex::default(),
             asking: Mutex::default(),
         }
     }
@@ -200,20 +203,39 @@ impl PeerOcsp {
         if let Some(responses) = self.known(certificates, policy, now, YOUNG) {
             return Ok(responses);
         }
+        let leaf = certificates.first().map(Certificate::sha1).unwrap_or_default();
+        let arrived = Instant::now();
         let turn = self.turn(certificates);
         let _turn = turn.lock().await;
         if let Some(responses) = self.known(certificates, policy, now, YOUNG) {
             return Ok(responses);
         }
+        // Whoever waited while another one failed does not wait for the same again.
+        if let Some((_, text)) = lock(&self.failed).get(&leaf).filter(|(at, _)| *at >= arrived) {
+            return Err(Fault::new(codes::SSL_AUTHENTICATION_FAILED, text.clone()));
+        }
         match self.fetch(host, port, certificates).await {
             Ok(responses) => {
+                lock(&self.failed).remove(&leaf);
                 self.remember(certificates, &responses, now);
                 Ok(responses)
             }
-            Err(error) => self.known(certificates, policy, now, Duration::MAX).ok_or_else(|| {
-                let text = format!("The peer's OCSP responses could not be fetched: {error}");
-                Fault::new(codes::SSL_AUTHENTICATION_FAILED, text)
-            }),
+            Err(error) => match self.known(certificates, policy, now, Duration::MAX) {
+                Some(responses) => {
+                    // They hold still: asked for again in a while, not with each message.
+                    self.remember(certificates, &responses, now);
+                    Ok(responses)
+                }
+                None => {
+                    let text = format!("The peer's OCSP responses could not be fetched: {error}");
+                    let mut failed = lock(&self.failed);
+                    if failed.len() >= MAX_KNOWN {
+                        failed.clear();
+                    }
+                    failed.insert(leaf, (Instant::now(), text.clone()));
+                    Err(Fault::new(codes::SSL_AUTHENTICATION_FAILED, text))
+                }
+            },
         }
     }
 
