@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use causeway_identifiers::ClientId;
 use causeway_message::rest::RestRequest;
 use causeway_message::{Fault, codes};
 use causeway_pki::Certificate;
@@ -35,12 +34,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an idle connection to a service is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Digests of the certificates that a service may show; `None`: any certificate passes.
+type Accepted = Option<Vec<[u8; 32]>>;
+
 /// Calls services, over connections that are kept.
 #[derive(Debug)]
 pub struct ServiceCaller {
     identity: Option<Arc<Identity>>,
-    /// By provider, since each has its own certificates to compare with; `None`: any certificate passes.
-    clients: Mutex<HashMap<Option<ClientId>, HttpClient<ServiceConnector, Body>>>,
+    clients: Mutex<HashMap<Accepted, HttpClient<ServiceConnector, Body>>>,
 }
 
 impl ServiceCaller {
@@ -89,7 +90,9 @@ impl ServiceCaller {
         provider: &Client,
         service: &Service,
     ) -> Result<HttpClient<ServiceConnector, Body>, Fault> {
-        let key = service.verify_tls.then(|| provider.id.clone());
+        let key = service
+            .verify_tls
+            .then(|| provider.certificates.iter().map(Certificate::sha256).collect());
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
@@ -150,7 +153,8 @@ fn http_request(
         let name: HeaderName = name.parse().map_err(|_| unusable("a header name"))?;
         let value =
             HeaderValue::from_bytes(value.as_bytes()).map_err(|_| unusable("a header value"))?;
-        out.headers_mut().append(name, value);
+        let fits = out.headers_mut().try_append(name, value);
+        fits.map_err(|_| unusable("more headers"))?;
     }
     *out.uri_mut() = uri;
     Ok(out)

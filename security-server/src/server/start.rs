@@ -184,10 +184,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         settings: ArcSwap::from_pointee(settings),
     });
 
-    let mut tasks = JoinSet::new();
     let (peer_tls, peer_tls_seen) = watch::channel(None);
-    let addresses = listen(&server, &internal, peer_tls_seen, &stopping, &mut tasks).await?;
-
     let own: OwnCertificates = Arc::default();
     let watched = Arc::clone(&own);
     let certificates = move || watched.load().as_ref().clone();
@@ -199,6 +196,9 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
     ));
     let keys = Keys { token: Arc::clone(&token), own, ocsp: Arc::clone(&ocsp_client), peer_tls };
     keys.take(&server)?;
+    // Only now: whoever connects to a server that restarts is not refused for want of keys.
+    let mut tasks = JoinSet::new();
+    let addresses = listen(&server, &internal, peer_tls_seen, &stopping, &mut tasks).await?;
     {
         let (client, stop) = (Arc::clone(&conf_client), stopping.clone());
         tasks.spawn(async move { client.run(stop).await });
