@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use causeway_messagelog::{MessageStore, NewAttachment, SpoolFile, SpooledBody};
@@ -19,6 +20,8 @@ use crate::http::{Body, full};
 
 /// How much is read from a spool file at once.
 const READ_BYTES: usize = 64 << 10;
+/// How long the reader of a spooled body may take nothing.
+const READER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Why a body could not be taken in.
 #[derive(Debug, thiserror::Error)]
@@ -46,12 +49,17 @@ pub enum Start {
 /// Reads up to `inline` bytes, and tells whether that was all.
 ///
 /// # Errors
-/// [`BodyError::Read`] when the sender stops in the middle.
-pub async fn start(mut incoming: Incoming, inline: usize) -> Result<Start, BodyError> {
+/// [`BodyError::Read`] when the sender stops in the middle, or sends nothing for `idle`.
+pub async fn start(
+    mut incoming: Incoming,
+    inline: usize,
+    idle: Duration,
+) -> Result<Start, BodyError> {
     let mut chunks: Vec<Bytes> = Vec::new();
     let mut length = 0;
     while length <= inline {
-        match next_chunk(&mut incoming).await? {
+        let next = tokio::time::timeout(idle, next_chunk(&mut incoming)).await;
+        match next.unwrap_or_else(|_| Err(BodyError::Read("the sender stopped sending".into())))? {
             Some(chunk) => {
                 length += chunk.len();
                 chunks.push(chunk);
@@ -245,7 +253,7 @@ impl Reader {
             Self::Memory(bytes) => full(bytes),
             Self::File(file, length) => {
                 let (sender, body) = channel(2, Some(length));
-                tokio::task::spawn_blocking(move || send_file(&file, length, &sender));
+                tokio::spawn(send_file(file, length, sender));
                 body
             }
             Self::Nothing => crate::http::empty(),
@@ -253,18 +261,38 @@ impl Reader {
     }
 }
 
-fn send_file(file: &File, length: u64, to: &mpsc::Sender<Result<Bytes, io::Error>>) {
+/// Reads a file piece by piece as the reader at the other end takes it; one
+/// who takes nothing for a while is left alone, so that nobody holds files and tasks for ever.
+async fn send_file(file: Arc<File>, length: u64, to: mpsc::Sender<Result<Bytes, io::Error>>) {
     let mut at = 0;
     while at < length {
-        let mut buffer =
-            vec![0; READ_BYTES.min(usize::try_from(length - at).unwrap_or(READ_BYTES))];
-        let read = file.read_exact_at(&mut buffer, at).map(|()| Bytes::from(buffer));
+        let left = usize::try_from(length - at).unwrap_or(READ_BYTES);
+        let mut buffer = vec![0; READ_BYTES.min(left)];
+        let read = tokio::task::block_in_place(|| file.read_exact_at(&mut buffer, at));
+        let read = read.map(|()| Bytes::from(buffer));
         let failed = read.is_err();
         at += READ_BYTES as u64;
+        let taken = tokio::time::timeout(READER_TIMEOUT, to.send(read)).await;
         // Whoever wanted the body has gone, or will see the error: nothing more to do in either case.
-        if to.blocking_send(read).is_err() || failed {
+        if failed || !matches!(taken, Ok(Ok(()))) {
             return;
         }
+    }
+}
+
+/// Sends the next piece of a body, unless the other end takes nothing for `idle`.
+///
+/// # Errors
+/// When the other end has gone, or takes nothing.
+pub async fn send(
+    to: &mpsc::Sender<Result<Bytes, io::Error>>,
+    piece: Bytes,
+    idle: Duration,
+) -> Result<(), BodyError> {
+    match tokio::time::timeout(idle, to.send(Ok(piece))).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(BodyError::Read("the receiver closed the connection".into())),
+        Err(_) => Err(BodyError::Read("the receiver stopped reading".into())),
     }
 }
 

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use causeway_globalconf::GlobalConf;
-use causeway_identifiers::ClientId;
 use causeway_message::rest::{self, RestRequest, RestResponse};
 use causeway_message::{CodeStyle, Fault, codes, wants_xml};
 use causeway_messagelog::{NewRecord, Side};
@@ -149,9 +148,10 @@ async fn relay(
     judge_caller(client, caller, server.internal_certificate())?;
     server.timestamping_gate(now)?;
     let candidates = peers::candidates(&conf, request.service.client(), request.target.as_ref())?;
-    let start =
-        body::start(incoming, settings.limits.inline_body).await.map_err(|e| body_fault(&e))?;
-    let mut peer = connect(server, &candidates, request.service.client(), &conf).await?;
+    let limits = &settings.limits;
+    let start = body::start(incoming, limits.inline_body, limits.request_timeout).await;
+    let start = start.map_err(|e| body_fault(&e))?;
+    let mut peer = connect(server, &candidates, &request, &conf).await?;
 
     let sending = Sending::new(server, &request, &head.headers, &conf)?;
     let (answer, sent) = match start {
@@ -161,6 +161,8 @@ async fn relay(
     let request_hash = rest::request_hash(&sent.block, sent.body_digest.as_deref());
     let received = read_answer(server, answer).await?;
     server.give_back(peer);
+    // The answer may have taken its time: what holds now counts.
+    let conf = server.valid_global_conf(OffsetDateTime::now_utc())?;
     let response = judge_answer(server, &conf, &request, &request_hash, &received)?;
     log_answer(server, &request, &sent.server, received, response).await
 }
@@ -225,9 +227,10 @@ pub(crate) fn judge_caller(
 async fn connect(
     server: &Server,
     candidates: &[Candidate],
-    provider: &ClientId,
+    request: &RestRequest,
     conf: &Arc<GlobalConf>,
 ) -> Result<Peer, Fault> {
+    let provider = request.service.client();
     let mut left = candidates.to_vec();
     loop {
         let peer = server
@@ -235,7 +238,8 @@ async fn connect(
             .take(&left)
             .await
             .map_err(|e| Fault::new(codes::NETWORK_ERROR, e.to_string()))?;
-        match server.judge_provider(&peer, provider, conf).await {
+        let judged = server.judge_provider(&peer, provider, conf).await;
+        match judged.and_then(|()| judge_target(request, &peer, conf)) {
             Ok(()) => return Ok(peer),
             Err(fault) => {
                 // Another server of the provider may be in order.
@@ -248,6 +252,18 @@ async fn connect(
             }
         }
     }
+}
+
+/// When the client asked for a certain server, another one of the same provider must not answer in its place.
+fn judge_target(request: &RestRequest, peer: &Peer, conf: &GlobalConf) -> Result<(), Fault> {
+    let Some(target) = &request.target else { return Ok(()) };
+    let shown = peer.certificates.first().and_then(|c| conf.server_by_auth_certificate(c));
+    if shown.is_some_and(|server| server.id == *target) {
+        return Ok(());
+    }
+    let text =
+        format!("The server at {} is not the security server \"{target}\"", peer.server.address);
+    Err(Fault::new(codes::SSL_AUTHENTICATION_FAILED, text))
 }
 
 /// A request on its way out.
@@ -359,10 +375,16 @@ impl<'s> Sending<'s> {
         let digest = tokio::select! {
             pumped = &mut pump => pumped?,
             early = &mut send => {
-                // The peer answered before it had everything: a fault, which tells more than ours would.
+                // It answered before it had everything: that can only be a fault, which tells more than ours
+                // would. Anything else answers a request that was never signed.
                 let response = early.map_err(|e| send_fault(&e))?;
-                let digest = Some(Vec::new());
-                return Ok((response, Sent { block: self.block.clone(), body_digest: digest, server: whom.clone() }));
+                return match read_answer(self.server, response).await {
+                    Err(fault) => Err(fault),
+                    Ok(_) => {
+                        let text = "The provider's security server answered before it had the whole request";
+                        Err(Fault::new(codes::INCONSISTENT_RESPONSE, text))
+                    }
+                };
             }
         };
         let response = self.within_time(send).await?.map_err(|e| send_fault(&e))?;
@@ -381,20 +403,21 @@ impl<'s> Sending<'s> {
         pieces: &tokio::sync::mpsc::Sender<Result<Bytes, std::io::Error>>,
         whom: &str,
     ) -> Result<Vec<u8>, Fault> {
-        let gone =
-            |_| Fault::new(codes::NETWORK_ERROR, "The other security server closed the connection");
+        let gone = |e: body::BodyError| {
+            Fault::new(codes::NETWORK_ERROR, format!("The other security server: {e}"))
+        };
+        let idle = self.server.settings().limits.request_timeout;
         let mut intake = self.server.request_intake();
-        pieces.send(Ok(opening)).await.map_err(gone)?;
+        body::send(pieces, opening, idle).await.map_err(gone)?;
         for chunk in chunks {
             self.server.take_in(&mut intake, &chunk)?;
-            pieces.send(Ok(chunk)).await.map_err(gone)?;
+            body::send(pieces, chunk, idle).await.map_err(gone)?;
         }
-        let idle = self.server.settings().limits.request_timeout;
         loop {
             match tokio::time::timeout(idle, body::next_chunk(&mut rest)).await {
                 Ok(Ok(Some(chunk))) => {
                     self.server.take_in(&mut intake, &chunk)?;
-                    pieces.send(Ok(chunk)).await.map_err(gone)?;
+                    body::send(pieces, chunk, idle).await.map_err(gone)?;
                 }
                 Ok(Ok(None)) => break,
                 Ok(Err(error)) => return Err(body_fault(&error)),
@@ -412,7 +435,7 @@ impl<'s> Sending<'s> {
         let mut closing = BytesMut::new();
         write_signature(&mut encoder, &signature, &mut closing)?;
         closing.extend_from_slice(&encoder.end());
-        pieces.send(Ok(closing.freeze())).await.map_err(gone)?;
+        body::send(pieces, closing.freeze(), idle).await.map_err(gone)?;
         Ok(digest)
     }
 
@@ -631,7 +654,8 @@ fn answer(response: &RestResponse, body: Body) -> Result<Response<Body>, Fault> 
         if let (Ok(name), Ok(value)) =
             (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes()))
         {
-            out.headers_mut().append(name, value);
+            // More headers than a message can have were refused with the block.
+            let _ = out.headers_mut().try_append(name, value);
         }
     }
     Ok(out)

@@ -107,6 +107,7 @@ async fn exchange(
         told.message_id.clone_from(&request.message_id);
         told.client = request.client.to_short();
         told.service = request.service.to_short();
+        request.refuse_repeated_identity()?;
         judge_sender(server, &request, sender_identity, ocsp, now, &conf)?;
         parsed = Some(request);
         Ok(())
@@ -115,7 +116,11 @@ async fn exchange(
         receive(&mut incoming, decoder, || server.request_intake(), on_message, idle).await?;
     let mut request = parsed
         .ok_or_else(|| Fault::new(codes::MISSING_REST, "Request does not have REST message"))?;
-    adopt_request_id(&mut request, &head.headers);
+    adopt_request_id(&mut request, &head.headers)?;
+    // A body may have taken its time: what holds now counts, not what held when it began.
+    let now = OffsetDateTime::now_utc();
+    let conf = server.valid_global_conf(now)?;
+    judge_sender(server, &request, sender_identity, &received.ocsp, now, &conf)?;
 
     let settings = server.settings();
     let provider =
@@ -251,14 +256,21 @@ fn judge_sender(
     server.verification.judge_peer(shown, &responses, &request.client, now, conf)
 }
 
-/// The request id of the envelope is the one that counts (X-Road takes it from there).
-fn adopt_request_id(request: &mut RestRequest, headers: &HeaderMap) {
-    if let Some(id) = headers.get(envelope::REQUEST_ID).and_then(|v| v.to_str().ok())
-        && !id.is_empty()
-        && id.len() <= 255
-    {
+/// The request id of the envelope is the one that counts, as X-Road takes it
+/// from there; it is not signed, so it must not contradict the one that is.
+///
+/// # Errors
+/// `invalid_message` when the two differ.
+fn adopt_request_id(request: &mut RestRequest, headers: &HeaderMap) -> Result<(), Fault> {
+    let id = headers.get(envelope::REQUEST_ID).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if request.request_id.is_empty() && id.len() <= 255 {
         request.request_id = id.to_owned();
     }
+    if id.is_empty() || request.request_id == id {
+        return Ok(());
+    }
+    let text = "The request id of the envelope is not that of the message";
+    Err(Fault::new(codes::INVALID_MESSAGE, text))
 }
 
 fn judge_signature(
@@ -349,7 +361,9 @@ impl Answering {
             && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             && !head.status.is_informational();
         let inline = self.server.settings().limits.inline_body;
-        let reading = tokio::time::timeout(service.timeout, body::start(incoming, inline)).await;
+        let reading =
+            tokio::time::timeout(service.timeout, body::start(incoming, inline, service.timeout))
+                .await;
         let start = reading.map_err(|_| stopped(service))?.map_err(|e| body_fault(&e))?;
         match start {
             Start::Whole(body) => {
@@ -438,7 +452,7 @@ impl Answering {
         idle: Duration,
         pieces: &mpsc::Sender<Result<Bytes, std::io::Error>>,
     ) -> Result<Bytes, Stop> {
-        pieces.send(Ok(opening)).await.map_err(|_| Stop::Gone)?;
+        body::send(pieces, opening, idle).await.map_err(|_| Stop::Gone)?;
         let mut intake = self.server.request_intake();
         let mut waiting = chunks.into_iter();
         loop {
@@ -458,7 +472,7 @@ impl Answering {
                 },
             };
             self.server.take_in(&mut intake, &chunk)?;
-            pieces.send(Ok(chunk)).await.map_err(|_| Stop::Gone)?;
+            body::send(pieces, chunk, idle).await.map_err(|_| Stop::Gone)?;
         }
         let taken = intake.finish().map_err(|e| body_fault(&e))?;
         let signature = self.sign_and_log(block, Some(taken)).await?;

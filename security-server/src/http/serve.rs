@@ -15,7 +15,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::Body;
@@ -51,6 +51,9 @@ pub struct Listening {
     pub metrics: Arc<Metrics>,
 }
 
+/// What a connection holds: its part in a graceful stop, and its place among those that may be open.
+type Held = (Watcher, Arc<OwnedSemaphorePermit>);
+
 /// Serves until `stop` says so, then finishes what is in flight.
 pub async fn serve<S, F>(
     listener: TcpListener,
@@ -84,9 +87,9 @@ pub async fn serve<S, F>(
         let (watcher, listening, service) =
             (graceful.watcher(), listening.clone(), service.clone());
         tokio::spawn(async move {
-            let _permit = permit;
+            let permit = Arc::new(permit);
             let _counted = listening.metrics.connection();
-            connection(stream, &listening, watcher, service).await;
+            connection(stream, &listening, (watcher, permit), service).await;
         });
     }
     drop(listener);
@@ -95,14 +98,14 @@ pub async fn serve<S, F>(
     }
 }
 
-async fn connection<S, F>(stream: TcpStream, listening: &Listening, watcher: Watcher, service: S)
+async fn connection<S, F>(stream: TcpStream, listening: &Listening, held: Held, service: S)
 where
     S: Fn(Caller, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let _ = stream.set_nodelay(true);
     let Some(tls) = &listening.tls else {
-        return http(stream, Caller::Plain, listening, watcher, service).await;
+        return http(stream, Caller::Plain, listening, held, service).await;
     };
     let Some(config) = tls.borrow().clone() else {
         tracing::debug!(
@@ -114,7 +117,7 @@ where
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
         Ok(Ok(stream)) => {
             let shown = crate::tls::shown(stream.get_ref().1.peer_certificates());
-            http(stream, Caller::Tls(Arc::new(shown)), listening, watcher, service).await;
+            http(stream, Caller::Tls(Arc::new(shown)), listening, held, service).await;
         }
         Ok(Err(error)) => tracing::info!(listener = listening.name, %error, "TLS handshake failed"),
         Err(_) => tracing::info!(listener = listening.name, "TLS handshake took too long"),
@@ -125,7 +128,7 @@ async fn http<I, S, F>(
     stream: I,
     caller: Caller,
     listening: &Listening,
-    watcher: Watcher,
+    (watcher, permit): Held,
     service: S,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -138,8 +141,12 @@ async fn http<I, S, F>(
         request.extensions_mut().insert(WrittenHead(Arc::new(spelling.take())));
         // On its own, so that a caller who goes away does not end a message half way: what the other
         // side answered is still judged and logged.
-        let answer = tokio::spawn(service(caller.clone(), request));
-        async move { answer.await }
+        let (answer, permit) = (service(caller.clone(), request), Arc::clone(&permit));
+        tokio::spawn(async move {
+            // It counts as long as it works, so that going away is no way round the bound.
+            let _permit = permit;
+            answer.await
+        })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
