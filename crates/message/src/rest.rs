@@ -186,7 +186,7 @@ impl RestRequest {
         if !VERBS.contains(&verb) {
             return Err(unreadable(format!("The HTTP method '{}' is not supported", short(verb))));
         }
-        if !is_plain(path) || !query.is_none_or(is_plain) {
+        if !is_plain_path(path) || !query.is_none_or(is_plain_query) {
             return Err(unreadable(
                 "The request path or query has a character that is not allowed there",
             ));
@@ -469,11 +469,18 @@ fn split_path(path: &str) -> Result<(ServiceId, &str), Fault> {
     Ok((service, service_path))
 }
 
-/// Whether a path or query has only what RFC 3986 allows there (square
-/// brackets aside): X-Road's reader refuses the rest too, and a backslash is a
-/// slash to some services and a letter to others.
-fn is_plain(text: &str) -> bool {
+/// Whether a path has only what RFC 3986 allows there (square brackets aside):
+/// rights are judged by it, and a backslash is a slash to some services and a
+/// letter to others. X-Road's reader refuses the rest too.
+fn is_plain_path(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_graphic() && !b"#\"<>\\^`{|}".contains(&b))
+}
+
+/// Whether a query has visible ASCII only, without what would end it. Programs
+/// send braces and bars there, and no right depends on them. (A provider's
+/// X-Road server refuses what RFC 3986 does not allow.)
+fn is_plain_query(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
 }
 
 fn check_value(name: &str, value: &str) -> Result<(), Fault> {

@@ -144,6 +144,9 @@ async fn xroads_containers_come_out_as_they_went_in() {
         let mut again = Container::read(&written, &Limits::default()).unwrap();
         again.manifest.clone_from(&original.manifest);
         again.asic_manifest.clone_from(&original.asic_manifest);
+        // Ours always comes first; older ones of X-Road have it later.
+        assert!(again.media_type_first, "{name}");
+        again.media_type_first = original.media_type_first;
         assert!(again == original, "{name}");
     }
 }
