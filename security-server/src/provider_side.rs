@@ -16,7 +16,6 @@ use causeway_message::rest::{self, RestRequest, RestResponse};
 use causeway_message::{Fault, codes, soap};
 use causeway_messagelog::{NewRecord, Side};
 use causeway_pki::Certificate;
-use causeway_pki::ocsp::OcspResponse;
 use causeway_signature::batch::MessageSignature;
 use causeway_transport::{Decoder, Encoder, Expect, Limits, envelope, media};
 use hyper::body::Incoming;
@@ -244,16 +243,8 @@ fn judge_sender(
         let text = "Cannot verify TLS certificate, corresponding OCSP response is missing";
         return Err(Fault::new(codes::SSL_AUTHENTICATION_FAILED, text));
     }
-    let responses =
-        ocsp.iter().map(|der| OcspResponse::parse(der)).collect::<Result<Vec<_>, _>>().map_err(
-            |e| {
-                Fault::new(
-                    codes::SSL_AUTHENTICATION_FAILED,
-                    format!("An OCSP response cannot be read: {e}"),
-                )
-            },
-        )?;
-    server.verification.judge_peer(shown, &responses, &request.client, now, conf)
+    let ocsp: Vec<&[u8]> = ocsp.iter().map(AsRef::as_ref).collect();
+    server.verification.judge_peer(shown, &ocsp, &request.client, now, conf)
 }
 
 /// The request id of the envelope is the one that counts, as X-Road takes it

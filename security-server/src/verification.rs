@@ -110,31 +110,36 @@ impl Verification {
 
     /// Judges a peer's TLS certificate now: it is an authentication
     /// certificate of an approved authority, good by OCSP, and registered for
-    /// a security server that serves this client.
+    /// a security server that serves this client. The OCSP responses, DER, are
+    /// read only when the same ones were not judged a short while ago.
     ///
     /// # Errors
     /// `ssl_authentication_failed`, telling what is wrong with whose certificate.
     pub fn judge_peer(
         &self,
         peer: &[Certificate],
-        ocsp: &[OcspResponse],
+        ocsp: &[&[u8]],
         client: &ClientId,
         now: OffsetDateTime,
         conf: &Arc<GlobalConf>,
     ) -> Result<(), Fault> {
-        let mut all = Vec::new();
+        let mut digester = Digester::new(DigestAlgorithm::Sha256);
         for certificate in peer {
-            all.extend_from_slice(&certificate.sha256());
+            digester.update(&certificate.sha256());
         }
         for response in ocsp {
-            all.extend_from_slice(&DigestAlgorithm::Sha256.digest(response.der()));
+            digester.update(&DigestAlgorithm::Sha256.digest(response));
         }
-        let key = (DigestAlgorithm::Sha256.digest(&all), client.clone());
+        let key = (digester.finish(), client.clone());
         if self.certificates.recall(&key, conf).is_some() {
             return Ok(());
         }
-        judge_authentication(peer, ocsp, client, now, conf)
-            .map_err(|text| Fault::new(codes::SSL_AUTHENTICATION_FAILED, text))?;
+        let refused = |text| Fault::new(codes::SSL_AUTHENTICATION_FAILED, text);
+        let responses =
+            ocsp.iter().map(|der| OcspResponse::parse(der)).collect::<Result<Vec<_>, _>>();
+        let responses =
+            responses.map_err(|e| refused(format!("An OCSP response cannot be read: {e}")))?;
+        judge_authentication(peer, &responses, client, now, conf).map_err(refused)?;
         self.certificates.remember(key, (), conf, CERTIFICATE_STANDS);
         Ok(())
     }

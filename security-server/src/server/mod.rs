@@ -18,7 +18,7 @@ use causeway_identifiers::ClientId;
 use causeway_message::{Fault, codes};
 use causeway_messagelog::{Log, MessageStore, NewAttachment, NewRecord, Side};
 use causeway_pki::Certificate;
-use causeway_pki::ocsp::{judge_status, judge_time};
+use causeway_pki::ocsp::{OcspResponse, judge_status, judge_time};
 use hyper::Response;
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -189,7 +189,8 @@ impl Server {
             .peer_ocsp
             .responses(&peer.server.address, port, certificates, &policy, now)
             .await?;
-        let judged = self.verification.judge_peer(certificates, &responses, provider, now, conf);
+        let ocsp: Vec<&[u8]> = responses.iter().map(OcspResponse::der).collect();
+        let judged = self.verification.judge_peer(certificates, &ocsp, provider, now, conf);
         if judged.is_err() {
             // They came over plain HTTP, where anybody can change them: asked for anew the next time.
             self.peer_ocsp.forget(certificates);
