@@ -13,13 +13,19 @@ use bytes::{Bytes, BytesMut};
 use causeway_messagelog::{MessageStore, NewAttachment, SpoolFile, SpooledBody};
 use causeway_pki::{DigestAlgorithm, Digester};
 use http_body_util::BodyExt as _;
-use hyper::body::{Frame, Incoming};
+use hyper::HeaderMap;
+use hyper::body::{Body as _, Frame, Incoming};
+use hyper::header::EXPECT;
 use tokio::sync::mpsc;
 
 use crate::http::{Body, full};
 
 /// How much is read from a spool file at once.
 const READ_BYTES: usize = 64 << 10;
+/// The most bytes of a refused request that are still taken off its connection.
+const LINGER_BYTES: usize = 256 << 20;
+/// How long that may last.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the reader of a spooled body may take nothing.
 const READER_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -43,7 +49,7 @@ pub enum Start {
     /// The body ended; `None` when it never had a byte.
     Whole(Option<Bytes>),
     /// There is more than was to be kept in memory; the rest is still to be read.
-    More(Vec<Bytes>, Incoming),
+    More(Vec<Bytes>, Source),
 }
 
 /// Reads up to `inline` bytes, and tells whether that was all.
@@ -51,14 +57,14 @@ pub enum Start {
 /// # Errors
 /// [`BodyError::Read`] when the sender stops in the middle, or sends nothing for `idle`.
 pub async fn start(
-    mut incoming: Incoming,
+    mut incoming: Source,
     inline: usize,
     idle: Duration,
 ) -> Result<Start, BodyError> {
     let mut chunks: Vec<Bytes> = Vec::new();
     let mut length = 0;
     while length <= inline {
-        let next = tokio::time::timeout(idle, next_chunk(&mut incoming)).await;
+        let next = tokio::time::timeout(idle, incoming.next()).await;
         match next.unwrap_or_else(|_| Err(BodyError::Read("the sender stopped sending".into())))? {
             Some(chunk) => {
                 length += chunk.len();
@@ -76,11 +82,56 @@ pub async fn start(
     Ok(Start::More(chunks, incoming))
 }
 
-/// The next bytes of a body; `None` at its end. Empty chunks and trailers are passed over.
-///
-/// # Errors
-/// [`BodyError::Read`] when the sender stops in the middle.
-pub async fn next_chunk(incoming: &mut Incoming) -> Result<Option<Bytes>, BodyError> {
+/// A body on its way in.
+#[derive(Debug)]
+pub struct Source {
+    incoming: Option<Incoming>,
+    lingers: bool,
+}
+
+impl Source {
+    /// The body of a request. When it is not read to its end, because the
+    /// request is refused, the rest is still taken off the connection, up to a
+    /// bound: a sender that only reads when it has sent everything would never
+    /// see why, just a connection that breaks. Whoever asked with `Expect`
+    /// whether to send at all is answered before it does.
+    pub fn of_request(incoming: Incoming, headers: &HeaderMap) -> Self {
+        Self { incoming: Some(incoming), lingers: !headers.contains_key(EXPECT) }
+    }
+
+    /// The body of an answer. When it is not wanted to its end, the connection is closed.
+    pub fn of_answer(incoming: Incoming) -> Self {
+        Self { incoming: Some(incoming), lingers: false }
+    }
+
+    /// The next bytes; `None` at the end. Empty chunks and trailers are passed over.
+    ///
+    /// # Errors
+    /// [`BodyError::Read`] when the sender stops in the middle.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        let Some(incoming) = &mut self.incoming else { return Ok(None) };
+        next_chunk(incoming).await
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        let unread = self.incoming.take().filter(|i| self.lingers && !i.is_end_stream());
+        if let (Some(mut incoming), Ok(runtime)) = (unread, tokio::runtime::Handle::try_current()) {
+            runtime.spawn(tokio::time::timeout(LINGER_TIMEOUT, async move {
+                let mut left = LINGER_BYTES;
+                while let Ok(Some(bytes)) = next_chunk(&mut incoming).await {
+                    left = left.saturating_sub(bytes.len());
+                    if left == 0 {
+                        break;
+                    }
+                }
+            }));
+        }
+    }
+}
+
+async fn next_chunk(incoming: &mut Incoming) -> Result<Option<Bytes>, BodyError> {
     while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(|e| BodyError::Read(e.to_string()))?;
         if let Ok(data) = frame.into_data()

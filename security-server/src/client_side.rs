@@ -25,7 +25,7 @@ use ring::rand::SecureRandom as _;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::body::{self, Intake, Start, Taken};
+use crate::body::{self, Intake, Source, Start, Taken};
 use crate::http::serve::Caller;
 use crate::http::{Body, full};
 use crate::peers::{self, Candidate, Peer, SendError};
@@ -65,7 +65,9 @@ fn not_rest(server: &Server, method: &Method) -> Response<Body> {
     } else {
         Fault::new(
             codes::INVALID_HTTP_METHOD,
-            "Must use POST request method instead of another, or a path that begins with /r1/",
+            format!(
+                "Must use POST request method instead of {method} (SOAP), or a path that begins with /r1/ (REST)"
+            ),
         )
         .with_prefix(codes::CLIENT)
     };
@@ -136,6 +138,7 @@ async fn relay(
     head: Parts,
     incoming: Incoming,
 ) -> Result<Response<Body>, Fault> {
+    let incoming = Source::of_request(incoming, &head.headers);
     let settings = server.settings();
     let now = OffsetDateTime::now_utc();
     server.require_authentication_certificate()?;
@@ -336,6 +339,7 @@ impl<'s> Sending<'s> {
                         .await
                         .map_err(|e| Fault::new(codes::NETWORK_ERROR, e.to_string()))?;
                     self.server.judge_provider(peer, provider, conf).await?;
+                    judge_target(self.request, peer, conf)?;
                     request = *unsent;
                 }
                 Err(error) => return Err(send_fault(&error)),
@@ -348,7 +352,7 @@ impl<'s> Sending<'s> {
         &self,
         peer: &mut Peer,
         chunks: Vec<Bytes>,
-        rest: Incoming,
+        rest: Source,
     ) -> Result<(Response<Incoming>, Sent), Fault> {
         let mut encoder = new_encoder()?;
         let content_type = encoder.content_type();
@@ -399,7 +403,7 @@ impl<'s> Sending<'s> {
         mut encoder: Encoder,
         opening: Bytes,
         chunks: Vec<Bytes>,
-        mut rest: Incoming,
+        mut rest: Source,
         pieces: &tokio::sync::mpsc::Sender<Result<Bytes, std::io::Error>>,
         whom: &str,
     ) -> Result<Vec<u8>, Fault> {
@@ -414,7 +418,7 @@ impl<'s> Sending<'s> {
             body::send(pieces, chunk, idle).await.map_err(gone)?;
         }
         loop {
-            match tokio::time::timeout(idle, body::next_chunk(&mut rest)).await {
+            match tokio::time::timeout(idle, rest.next()).await {
                 Ok(Ok(Some(chunk))) => {
                     self.server.take_in(&mut intake, &chunk)?;
                     body::send(pieces, chunk, idle).await.map_err(gone)?;
@@ -561,7 +565,7 @@ pub(crate) fn write_signature(
 
 /// Reads the provider's answer to its end; a fault in it becomes ours.
 async fn read_answer(server: &Arc<Server>, answer: Response<Incoming>) -> Result<Received, Fault> {
-    let (head, mut incoming) = answer.into_parts();
+    let (head, incoming) = answer.into_parts();
     if head.status != StatusCode::OK {
         let text = format!(
             "The provider's security server answered with HTTP status {}",
@@ -575,8 +579,14 @@ async fn read_answer(server: &Arc<Server>, answer: Response<Incoming>) -> Result
     let decoder = Decoder::new(content_type, Expect::Response, Limits::default())
         .map_err(|e| broken(transport_fault(&e)))?;
     let idle: Duration = server.settings().peers.response_timeout;
-    let received =
-        receive(&mut incoming, decoder, || server.response_intake(), |_, _| Ok(()), idle).await;
+    let received = receive(
+        &mut Source::of_answer(incoming),
+        decoder,
+        || server.response_intake(),
+        |_, _| Ok(()),
+        idle,
+    )
+    .await;
     // A fault that the peer sent has its prefix already, and keeps it.
     let received = received.map_err(|fault| {
         let theirs = fault.code().to_ascii_lowercase().starts_with("server.");
@@ -652,7 +662,7 @@ fn answer(response: &RestResponse, body: Body) -> Result<Response<Body>, Fault> 
     for (name, value) in &response.headers {
         // What HTTP cannot carry on was signed and logged all the same.
         if let (Ok(name), Ok(value)) =
-            (name.parse::<HeaderName>(), HeaderValue::from_bytes(value.as_bytes()))
+            (name.parse::<HeaderName>(), HeaderValue::from_bytes(&rest::header_bytes(value)))
         {
             // More headers than a message can have were refused with the block.
             let _ = out.headers_mut().try_append(name, value);

@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::access;
-use crate::body::{self, Reader, Start, Taken};
+use crate::body::{self, Reader, Source, Start, Taken};
 use crate::client_side::{new_encoder, write_part, write_signature};
 use crate::http::case::{self, Spelling};
 use crate::http::serve::Caller;
@@ -90,7 +90,8 @@ async fn exchange(
     told: &mut Told,
 ) -> Result<Response<Body>, Fault> {
     let now = OffsetDateTime::now_utc();
-    let (head, mut incoming) = request.into_parts();
+    let (head, incoming) = request.into_parts();
+    let mut incoming = Source::of_request(incoming, &head.headers);
     if head.method != Method::POST {
         let text = format!("Must use POST request method instead of {}", head.method);
         return Err(Fault::new(codes::INVALID_HTTP_METHOD, text));
@@ -352,9 +353,11 @@ impl Answering {
             && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             && !head.status.is_informational();
         let inline = self.server.settings().limits.inline_body;
-        let reading =
-            tokio::time::timeout(service.timeout, body::start(incoming, inline, service.timeout))
-                .await;
+        let reading = tokio::time::timeout(
+            service.timeout,
+            body::start(Source::of_answer(incoming), inline, service.timeout),
+        )
+        .await;
         let start = reading.map_err(|_| stopped(service))?.map_err(|e| body_fault(&e))?;
         match start {
             Start::Whole(body) => {
@@ -396,7 +399,7 @@ impl Answering {
         self,
         response: RestResponse,
         chunks: Vec<Bytes>,
-        rest: Incoming,
+        rest: Source,
         idle: Duration,
     ) -> Result<Response<Body>, Fault> {
         let mut encoder = new_encoder()?;
@@ -439,7 +442,7 @@ impl Answering {
         opening: Bytes,
         block: &Bytes,
         chunks: Vec<Bytes>,
-        mut rest: Incoming,
+        mut rest: Source,
         idle: Duration,
         pieces: &mpsc::Sender<Result<Bytes, std::io::Error>>,
     ) -> Result<Bytes, Stop> {
@@ -449,7 +452,7 @@ impl Answering {
         loop {
             let chunk = match waiting.next() {
                 Some(chunk) => chunk,
-                None => match tokio::time::timeout(idle, body::next_chunk(&mut rest)).await {
+                None => match tokio::time::timeout(idle, rest.next()).await {
                     Ok(Ok(Some(chunk))) => chunk,
                     Ok(Ok(None)) => break,
                     Ok(Err(error)) => return Err(Stop::Failed(body_fault(&error))),

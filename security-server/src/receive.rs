@@ -10,9 +10,8 @@ use causeway_signature::hashchain::{DigestValue, PartDigest};
 use causeway_signature::verify::{Content, Part};
 use causeway_signature::{MESSAGE, attachment_name};
 use causeway_transport::{Decoder, Event, MessageKind, TransportError};
-use hyper::body::Incoming;
 
-use crate::body::{BodyError, Intake, Taken, next_chunk};
+use crate::body::{BodyError, Intake, Source, Taken};
 
 /// A REST message with its evidence, read and not yet judged.
 #[derive(Debug)]
@@ -82,7 +81,7 @@ pub fn transport_fault(error: &TransportError) -> Fault {
 /// for `idle`; what `on_message` says; and the sender's own fault when it
 /// sends one instead.
 pub async fn receive(
-    incoming: &mut Incoming,
+    incoming: &mut Source,
     mut decoder: Decoder,
     intake: impl Fn() -> Intake,
     mut on_message: impl FnMut(&[Bytes], &Bytes) -> Result<(), Fault>,
@@ -128,7 +127,7 @@ pub async fn receive(
                 _ => {}
             }
         }
-        match tokio::time::timeout(idle, next_chunk(incoming)).await {
+        match tokio::time::timeout(idle, incoming.next()).await {
             Ok(Ok(Some(bytes))) => decoder.push(bytes),
             Ok(Ok(None)) => decoder.end_of_input(),
             Ok(Err(error)) => return Err(body_fault(&error)),

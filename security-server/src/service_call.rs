@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use causeway_message::rest::RestRequest;
+use causeway_message::rest::{RestRequest, header_bytes};
 use causeway_message::{Fault, codes};
 use causeway_pki::Certificate;
 use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper::{Request, Response, Uri};
+use hyper::{Method, Request, Response, Uri};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -104,6 +104,7 @@ impl ServiceCaller {
         let client = HttpClient::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(64)
+            .http1_max_headers(crate::http::MAX_HEADERS)
             .build(ServiceConnector { tls: Arc::new(config) });
         clients.insert(key, client.clone());
         Ok(client)
@@ -142,8 +143,13 @@ fn http_request(
             format!("The request has {what} that HTTP does not allow"),
         )
     };
+    let bodiless = body.is_none();
     let mut out = Request::new(body.map_or_else(crate::http::empty, Reader::into_body));
     *out.method_mut() = request.verb.parse().map_err(|_| unusable("a method"))?;
+    if bodiless && matches!(*out.method(), Method::POST | Method::PUT | Method::PATCH) {
+        // RFC 9110 8.6: some services refuse these methods without it.
+        out.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     if let Some(host) = uri.authority() {
         let host = host.as_str().rsplit('@').next().unwrap_or_default();
         out.headers_mut()
@@ -151,8 +157,8 @@ fn http_request(
     }
     for (name, value) in &request.headers {
         let name: HeaderName = name.parse().map_err(|_| unusable("a header name"))?;
-        let value =
-            HeaderValue::from_bytes(value.as_bytes()).map_err(|_| unusable("a header value"))?;
+        let value = HeaderValue::from_bytes(&header_bytes(value))
+            .map_err(|_| unusable("a header value"))?;
         let fits = out.headers_mut().try_append(name, value);
         fits.map_err(|_| unusable("more headers"))?;
     }

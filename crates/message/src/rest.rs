@@ -11,6 +11,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use causeway_identifiers::{ClientId, SecurityServerId, ServiceId, rest as encoding};
 use ring::digest::{SHA512, digest};
@@ -116,12 +118,18 @@ fn is_dropped(name: &str) -> bool {
     DROPPED.iter().any(|d| name.eq_ignore_ascii_case(d))
 }
 
-/// A header value as text: UTF-8, or else ISO 8859-1 as HTTP/1.1 reads it.
+/// A header value as text: each byte is the character of that number (ISO
+/// 8859-1), whatever the program meant by it. That is how X-Road's servers
+/// read headers, so both ends of an exchange see the same block.
 pub fn header_text(value: &[u8]) -> String {
-    match std::str::from_utf8(value) {
-        Ok(text) => text.to_owned(),
-        Err(_) => value.iter().map(|b| char::from(*b)).collect(),
-    }
+    value.iter().map(|b| char::from(*b)).collect()
+}
+
+/// The bytes of a header value that [`header_text`] read, the same as they
+/// were. A character beyond ISO 8859-1, which no HTTP header can have become,
+/// is a question mark, as X-Road's servers write it.
+pub fn header_bytes(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?')).collect()
 }
 
 impl RestRequest {
@@ -186,12 +194,14 @@ impl RestRequest {
         if !VERBS.contains(&verb) {
             return Err(unreadable(format!("The HTTP method '{}' is not supported", short(verb))));
         }
-        if !is_plain_path(path) || !query.is_none_or(is_plain_query) {
+        let (path, query) = (ascii(path), query.map(ascii));
+        if !is_plain_path(&path) || !query.as_deref().is_none_or(is_plain_query) {
             return Err(unreadable(
                 "The request path or query has a character that is not allowed there",
             ));
         }
-        let (service, service_path) = split_path(path)?;
+        let (service, service_path) = split_path(&path)?;
+        let service_path = service_path.to_owned();
         let mut client = None;
         let mut message_id = None;
         let mut request_id = None;
@@ -208,16 +218,18 @@ impl RestRequest {
             } else if name.eq_ignore_ascii_case(SECURITY_SERVER) {
                 target =
                     Some(encoding::decode_server(value).map_err(|e| unreadable(e.to_string()))?);
+            } else if name.eq_ignore_ascii_case(REPRESENTED_PARTY) {
+                check_represented_party(value)?;
             }
         }
         let missing =
             || Fault::new(codes::INVALID_CLIENT_IDENTIFIER, "The header X-Road-Client is missing");
         Ok(Self {
             verb: verb.to_owned(),
-            path: path.to_owned(),
-            query: query.map(str::to_owned),
+            path: path.into_owned(),
+            query: query.map(Cow::into_owned),
             service,
-            service_path: service_path.to_owned(),
+            service_path,
             client: client.ok_or_else(missing)?,
             message_id: message_id
                 .filter(|id| !id.is_empty())
@@ -481,6 +493,33 @@ fn is_plain_path(text: &str) -> bool {
 /// X-Road server refuses what RFC 3986 does not allow.)
 fn is_plain_query(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
+}
+
+/// Percent-encodes what is not ASCII (RFC 3986 2.1, the bytes of UTF-8): some
+/// programs send such characters as they are, and no service expects them so.
+fn ascii(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() * 3);
+    for byte in text.bytes() {
+        if byte.is_ascii() {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// A represented party is a member code, or a member class and code (`pr-rest` 4.3).
+fn check_represented_party(value: &str) -> Result<(), Fault> {
+    let mut pieces = value.splitn(3, '/');
+    let legal = |piece: &str| encoding::decode_segment(piece).is_ok_and(|text| !text.is_empty());
+    if pieces.by_ref().take(2).all(legal) && pieces.next().is_none() {
+        return Ok(());
+    }
+    Err(unreadable("The header X-Road-Represented-Party must be CODE or CLASS/CODE"))
 }
 
 fn check_value(name: &str, value: &str) -> Result<(), Fault> {

@@ -166,3 +166,25 @@ proptest! {
         let _ = crate::sender_of(text.as_bytes());
     }
 }
+
+#[test]
+fn header_bytes_come_back() {
+    let all: Vec<u8> = (0..=255).collect();
+    assert_eq!(header_bytes(&header_text(&all)), all);
+    assert_eq!(header_bytes("\u{20ac}"), b"?");
+}
+
+#[test]
+fn represented_parties_have_one_or_two_parts() {
+    let party = |value: &str| {
+        let headers =
+            vec![header("X-Road-Client", "D/G/2/S"), header("X-Road-Represented-Party", value)];
+        request(headers).map(|_| ()).map_err(|fault| fault.code().to_owned())
+    };
+    for value in ["5", "COM/5", "COM/%35"] {
+        assert_eq!(party(value), Ok(()), "{value}");
+    }
+    for value in ["", "/", "COM/", "a/b/c", "%zz"] {
+        assert_eq!(party(value), Err(codes::INTERNAL_ERROR.to_owned()), "{value}");
+    }
+}

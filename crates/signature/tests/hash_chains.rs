@@ -163,6 +163,35 @@ fn circles_and_depth_are_refused() {
     assert_eq!(codes(verify(result.as_bytes(), &[], &files)), "malformed_hash_chain");
 }
 
+#[test]
+fn transforms_do_not_hide_behind_a_known_digest() {
+    let parts = leaf(&[("/message.xml", b"<a/>"), ("/attachment1", b"not XML")], Sha512);
+    let digests: Vec<_> =
+        parts.iter().map(|p| DigestValue { algorithm: Sha512, value: p.digest.clone() }).collect();
+    let built = build(Sha512, &[parts], "/sig-hashchain.xml").unwrap();
+    let inputs = [
+        Input { name: "/message.xml", digest: Some(&digests[0]) },
+        Input { name: "/attachment1", digest: Some(&digests[1]) },
+    ];
+    let judged = |chain: String| {
+        let files =
+            Files(HashMap::from([("/sig-hashchain.xml".to_owned(), chain.into_bytes())]), vec![]);
+        codes(verify(built.result.as_bytes(), &inputs, &files))
+    };
+    let chain = &built.chains[0];
+    assert_eq!(judged(chain.clone()), "valid");
+    let data = "URI=\"/attachment1\">";
+    assert!(chain.contains(data), "{chain}");
+    let with = |transforms: &str| {
+        let ds = "http://www.w3.org/2000/09/xmldsig#";
+        let inside = format!("{data}<Transforms xmlns=\"{ds}\">{transforms}</Transforms>");
+        judged(chain.replace(data, &inside))
+    };
+    assert_eq!(with(""), "valid");
+    let c14n = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315";
+    assert_eq!(with(&format!("<Transform Algorithm=\"{c14n}\"/>")), "malformed_hash_chain");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]

@@ -7,6 +7,9 @@ use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Empty, Full};
 
+/// The most headers of a request or an answer.
+pub const MAX_HEADERS: usize = 256;
+
 /// The body of every answer that this server gives.
 pub type Body = BoxBody<Bytes, std::io::Error>;
 

@@ -153,6 +153,7 @@ async fn http<I, S, F>(
         .header_read_timeout(listening.header_timeout)
         .keep_alive(true)
         .max_buf_size(256 << 10)
+        .max_headers(super::MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), serve_one);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(listener = listening.name, %error, "connection ended");

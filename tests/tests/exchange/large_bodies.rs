@@ -12,10 +12,12 @@ use sandbox::systems::measure;
 
 use crate::scene::{self, POPULATION, PORTAL, container, set};
 
-const LARGE: u64 = 64 << 20;
+const LARGE: u64 = 192 << 20;
+/// A body that is long as well.
+const LONG: u64 = 32 << 20;
 const KEPT: u64 = 1 << 20;
 /// What a process may take more at its peak while two large bodies pass, in KiB.
-const MAY_GROW: u64 = 32 << 10;
+const MAY_GROW: u64 = 64 << 10;
 
 const ALONE: &str = "CAUSEWAY_TEST_ALONE";
 
@@ -76,6 +78,8 @@ async fn pass_through() {
     })
     .await;
     let (small, small_hash) = exchange(&ecosystem, KEPT, "kept").await;
+    // A long body fills the buffers on its way; a longer one needs no more of them.
+    exchange(&ecosystem, LONG, "long").await;
     let before = peak();
     let (large, large_hash) = exchange(&ecosystem, LARGE, "passed").await;
     let grown = peak() - before;

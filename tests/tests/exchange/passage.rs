@@ -57,6 +57,7 @@ async fn verbs_paths_and_queries() {
         "/?b=1&b=2&&c",
         "/x?q=%25%2f%2F+a/b?c=[d]{e}|^`",
         "/x?q=%",
+        "/x?q=?/",
     ] {
         let answer = portal(&ecosystem, get(&format!("{ECHO}{path}"), "X-Road-Id: p\r\n")).await;
         assert_eq!((answer.status, answer.code()), (200, None), "{path}: {answer:?}");
@@ -94,7 +95,8 @@ async fn headers_of_a_request() {
             "X-Road-UserId:EE1",
             "X-Road-Issue:7",
             "x-empty:",
-            "X-Latin:caf\u{e9}",
+            // As X-Road's servers keep it: each byte that came is a character.
+            "X-Latin:caf\u{c3}\u{a9}",
             &format!("x-road-request-id:{request_id}"),
         ]
     );
@@ -112,6 +114,56 @@ async fn headers_of_a_request() {
         assert_eq!(seen.header(dropped), None);
     }
     assert!(provider.url("/").contains(seen.header("host").unwrap()));
+    ecosystem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_beyond_ascii_arrive_as_they_were_sent() {
+    let (ecosystem, provider) =
+        scene_with(|_| response("200 OK", "X-Back: \u{e9}\u{20ac}\r\n", b"ok")).await;
+    let mut request = get(ECHO, "X-Road-Id: bytes\r\n").into_bytes();
+    request.truncate(request.len() - 2);
+    request.extend_from_slice(b"X-Bytes: \xe9 \xe2\x82\xac \x80\r\n\r\n");
+    let mut wire = Wire::connect(ecosystem.server("ss1").unwrap().addresses().http).await;
+    let answer = wire.ask(request).await;
+    assert_eq!((answer.status, answer.code()), (200, None), "{answer:?}");
+    let latin = |bytes: &[u8]| -> String { bytes.iter().map(|b| char::from(*b)).collect() };
+    let sent = latin(b"\xe9 \xe2\x82\xac \x80");
+    assert_eq!(provider.last().header("x-bytes"), Some(sent.as_str()));
+    let back = latin("\u{e9}\u{20ac}".as_bytes());
+    assert_eq!(answer.header("x-back"), Some(back.as_str()));
+
+    let answer = portal(&ecosystem, get(&format!("{ECHO}/\u{e4}?q=\u{20ac}"), "")).await;
+    assert_eq!((answer.status, answer.code()), (200, None), "{answer:?}");
+    assert_eq!(provider.last().target(), "GET /base/%C3%A4?q=%E2%82%AC");
+    ecosystem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn methods_with_a_body_say_that_there_is_none() {
+    let (ecosystem, provider) = scene_with(|_| response("200 OK", "", b"ok")).await;
+    for (verb, length) in
+        [("POST", Some("0")), ("PUT", Some("0")), ("PATCH", Some("0")), ("DELETE", None)]
+    {
+        for sent in ["", "Content-Length: 0\r\n"] {
+            let answer =
+                portal(&ecosystem, get(ECHO, sent).replace("GET ", &format!("{verb} "))).await;
+            assert_eq!((answer.status, answer.code()), (200, None), "{answer:?}");
+            assert_eq!(provider.last().header("content-length"), length, "{verb} {sent}");
+        }
+    }
+    ecosystem.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_headers_pass() {
+    let many: String = (0..200).map(|n| format!("X-N{n}: {n}\r\n")).collect();
+    let back = many.clone();
+    let (ecosystem, provider) = scene_with(move |_| response("200 OK", &back, b"ok")).await;
+    let answer = portal(&ecosystem, get(ECHO, &many)).await;
+    assert_eq!((answer.status, answer.code()), (200, None), "{answer:?}");
+    assert_eq!(provider.last().header("x-n199"), Some("199"));
+    assert_eq!(answer.header("x-n199"), Some("199"));
     ecosystem.stop().await;
 }
 

@@ -109,6 +109,10 @@ async fn requests_that_are_refused() {
     check(e, post(100 * 1024 + 1), 500, "server.clientproxy.logging_failed").await;
     check(e, post(16 * 1024 + 1), 500, "server.serverproxy.logging_failed").await;
     assert_eq!(portal(e, post(16 * 1024)).await.status, 200);
+    // Who reads only when everything is sent sees why it was refused, too.
+    for size in [2 << 20, 20 << 20] {
+        check(e, post(size), 500, "server.clientproxy.logging_failed").await;
+    }
     for size in [16 * 1024 + 1, 99 * 1024] {
         let answer = r1(&format!("1001/population/measure/{size}"));
         check(e, answer, 500, "server.serverproxy.logging_failed").await;

@@ -73,12 +73,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let _ = self.stream.flush().await;
     }
 
-    /// Reads a head up to its empty line; `None` when the other side has closed.
+    /// Reads a head up to its empty line, each byte as a character; `None` when the other side has closed.
     pub(crate) async fn head(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.unread.windows(4).position(|w| w == b"\r\n\r\n") {
                 let head: Vec<u8> = self.unread.drain(..end + 4).collect();
-                return Some(String::from_utf8(head[..end].to_vec()).unwrap());
+                return Some(head[..end].iter().map(|b| char::from(*b)).collect());
             }
             if !self.more().await {
                 return None;
