@@ -26,6 +26,8 @@ const READ_BYTES: usize = 64 << 10;
 const LINGER_BYTES: usize = 256 << 20;
 /// How long that may last.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long telling the reader of a body that it is broken off may take.
+const BREAK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the reader of a spooled body may take nothing.
 const READER_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -345,6 +347,12 @@ pub async fn send(
         Ok(Err(_)) => Err(BodyError::Read("the receiver closed the connection".into())),
         Err(_) => Err(BodyError::Read("the receiver stopped reading".into())),
     }
+}
+
+/// Breaks a body off, so that nobody takes it for complete. Where the other end takes nothing,
+/// its connection is ended by others.
+pub async fn break_off(to: &mpsc::Sender<Result<Bytes, io::Error>>, why: String) {
+    let _ = tokio::time::timeout(BREAK_TIMEOUT, to.send(Err(io::Error::other(why)))).await;
 }
 
 /// A body that is fed piece by piece; `length` when it is known beforehand.

@@ -368,7 +368,7 @@ impl<'s> Sending<'s> {
             let pumped = self.pump(encoder, opening.freeze(), chunks, rest, &pieces, &whom).await;
             if let Err(fault) = &pumped {
                 // Breaks the request off, so that the peer cannot take it for complete.
-                let _ = pieces.send(Err(std::io::Error::other(fault.to_string()))).await;
+                body::break_off(&pieces, fault.to_string()).await;
             }
             drop(pieces);
             pumped

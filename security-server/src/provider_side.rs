@@ -426,8 +426,12 @@ impl Answering {
                     return;
                 }
             };
-            let _ = pieces.send(Ok(closing)).await;
-            let _ = pieces.send(Ok(encoder.end())).await;
+            for piece in [closing, encoder.end()] {
+                if body::send(&pieces, piece, idle).await.is_err() {
+                    tracing::info!(message_id = %self.told.message_id, "the other security server went away before the end of the answer");
+                    return body::break_off(&pieces, "the answer is not complete".into()).await;
+                }
+            }
         });
         message(&content_type, body)
     }

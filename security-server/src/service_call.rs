@@ -26,11 +26,14 @@ use tokio_rustls::TlsConnector;
 use crate::body::Reader;
 use crate::http::Body;
 use crate::http::case::{Recorder, Spelling};
+use crate::http::patient::Patient;
 use crate::settings::{Client, Service};
 use crate::tls::{self, Identity};
 
 /// How long opening a connection to a service may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a service may take nothing of what is written to it.
+const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long an idle connection to a service is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -241,6 +244,7 @@ async fn open(uri: Uri, tls: Arc<ClientConfig>) -> Result<ServiceStream, Connect
         .await
         .map_err(|e| ConnectFailure::new(codes::NETWORK_ERROR, e))?;
     let _ = stream.set_nodelay(true);
+    let stream = Patient::new(stream, STALL_TIMEOUT);
     if !secure {
         return Ok(ServiceStream::new(stream));
     }

@@ -1,6 +1,7 @@
 //! HTTP at the server's edges: bodies, serving, and what both sides share.
 
 pub mod case;
+pub mod patient;
 pub mod serve;
 
 use bytes::Bytes;

@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Body;
 use super::case::{Recorder, Spelling, WrittenHead};
+use super::patient::Patient;
 use crate::metrics::Metrics;
 
 /// How long a TLS handshake may take.
@@ -45,6 +46,8 @@ pub struct Listening {
     pub connections: Arc<Semaphore>,
     /// How long a request's head may take.
     pub header_timeout: Duration,
+    /// How long a caller may take nothing of what is written.
+    pub stall_timeout: Duration,
     /// How long what is in flight may take once the server stops.
     pub grace: Duration,
     /// Counts the connections.
@@ -104,6 +107,7 @@ where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let _ = stream.set_nodelay(true);
+    let stream = Patient::new(stream, listening.stall_timeout);
     let Some(tls) = &listening.tls else {
         return http(stream, Caller::Plain, listening, held, service).await;
     };

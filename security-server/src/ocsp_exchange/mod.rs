@@ -193,7 +193,7 @@ impl PeerOcsp {
     /// # Errors
     /// `ssl_authentication_failed`, as the server cannot prove who it is.
     pub async fn responses(
-        &self,
+        self: &Arc<Self>,
         host: &str,
         port: u16,
         certificates: &[Certificate],
@@ -203,9 +203,25 @@ impl PeerOcsp {
         if let Some(responses) = self.known(certificates, policy, now, YOUNG) {
             return Ok(responses);
         }
-        let leaf = certificates.first().map(Certificate::sha1).unwrap_or_default();
         let arrived = Instant::now();
         let turn = self.turn(certificates);
+        if let Some(responses) = self.known(certificates, policy, now, Duration::MAX) {
+            // They hold still. Nobody waits for newer ones: the other server's port may be slow or silent.
+            if let Ok(turn) = turn.try_lock_owned() {
+                let refreshed = Arc::clone(self).refresh(
+                    host.to_owned(),
+                    port,
+                    certificates.to_vec(),
+                    responses.clone(),
+                );
+                tokio::spawn(async move {
+                    refreshed.await;
+                    drop(turn);
+                });
+            }
+            return Ok(responses);
+        }
+        let leaf = certificates.first().map(Certificate::sha1).unwrap_or_default();
         let _turn = turn.lock().await;
         if let Some(responses) = self.known(certificates, policy, now, YOUNG) {
             return Ok(responses);
@@ -217,26 +233,38 @@ impl PeerOcsp {
         match self.fetch(host, port, certificates).await {
             Ok(responses) => {
                 lock(&self.failed).remove(&leaf);
-                self.remember(certificates, &responses, now);
+                self.remember(certificates, &responses, after(now, arrived.elapsed()));
                 Ok(responses)
             }
-            Err(error) => match self.known(certificates, policy, now, Duration::MAX) {
-                Some(responses) => {
-                    // They hold still: asked for again in a while, not with each message.
-                    self.remember(certificates, &responses, now);
-                    Ok(responses)
+            Err(error) => {
+                let text = format!("The peer's OCSP responses could not be fetched: {error}");
+                let mut failed = lock(&self.failed);
+                if failed.len() >= MAX_KNOWN {
+                    failed.clear();
                 }
-                None => {
-                    let text = format!("The peer's OCSP responses could not be fetched: {error}");
-                    let mut failed = lock(&self.failed);
-                    if failed.len() >= MAX_KNOWN {
-                        failed.clear();
-                    }
-                    failed.insert(leaf, (Instant::now(), text.clone()));
-                    Err(Fault::new(codes::SSL_AUTHENTICATION_FAILED, text))
-                }
-            },
+                failed.insert(leaf, (Instant::now(), text.clone()));
+                Err(Fault::new(codes::SSL_AUTHENTICATION_FAILED, text))
+            }
         }
+    }
+
+    /// Asks anew for what is known. When that fails, what is known counts on, and is asked for
+    /// again in a while, not with each message.
+    async fn refresh(
+        self: Arc<Self>,
+        host: String,
+        port: u16,
+        certificates: Vec<Certificate>,
+        known: Vec<OcspResponse>,
+    ) {
+        let responses = match self.fetch(&host, port, &certificates).await {
+            Ok(responses) => responses,
+            Err(error) => {
+                tracing::warn!(%host, port, "a server's OCSP responses could not be asked for anew; those at hand hold still: {error}");
+                known
+            }
+        };
+        self.remember(&certificates, &responses, OffsetDateTime::now_utc());
     }
 
     /// Forgets the responses for these certificates, because they turned out bad.

@@ -14,6 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::Candidate;
+use crate::http::patient::Patient;
 use crate::tls;
 
 /// The shortest time that is left to a connection attempt after others failed.
@@ -30,13 +31,15 @@ pub struct Dialer {
     port: u16,
     timeout: Duration,
     remember: Duration,
+    stall: Duration,
     fastest: Mutex<HashMap<Vec<String>, (SecurityServerId, Instant)>>,
 }
 
 impl Dialer {
-    /// Connects to `port` of the servers; the fastest of a set is remembered for `remember`.
-    pub fn new(port: u16, timeout: Duration, remember: Duration) -> Self {
-        Self { port, timeout, remember, fastest: Mutex::default() }
+    /// Connects to `port` of the servers; the fastest of a set is remembered for `remember`, and a
+    /// connection fails when the server takes nothing of what is written for `stall`.
+    pub fn new(port: u16, timeout: Duration, remember: Duration, stall: Duration) -> Self {
+        Self { port, timeout, remember, stall, fastest: Mutex::default() }
     }
 
     /// Puts the server that was fastest the last time first.
@@ -70,7 +73,7 @@ impl Dialer {
         &self,
         candidates: &[Candidate],
         config: &Arc<ClientConfig>,
-    ) -> Result<(Candidate, TlsStream<TcpStream>, Vec<Certificate>), ConnectError> {
+    ) -> Result<(Candidate, TlsStream<Patient>, Vec<Certificate>), ConnectError> {
         let mut left = self.order(candidates);
         let mut timeout = self.timeout;
         let mut reasons = Vec::new();
@@ -124,10 +127,8 @@ impl Dialer {
         candidates: &[Candidate],
         timeout: Duration,
         config: &Arc<ClientConfig>,
-    ) -> Result<
-        (Candidate, TlsStream<TcpStream>, Vec<Certificate>),
-        (Option<SecurityServerId>, String),
-    > {
+    ) -> Result<(Candidate, TlsStream<Patient>, Vec<Certificate>), (Option<SecurityServerId>, String)>
+    {
         let (winner, stream) =
             first_connected(candidates, self.port, timeout).await.map_err(|e| (None, e))?;
         let failed =
@@ -135,6 +136,7 @@ impl Dialer {
         let name = ServerName::try_from(winner.address.clone())
             .or_else(|_| ServerName::try_from("security-server".to_owned()))
             .map_err(|e| failed(e.to_string()))?;
+        let stream = Patient::new(stream, self.stall);
         let handshake = TlsConnector::from(Arc::clone(config)).connect(name, stream);
         let stream = match tokio::time::timeout(timeout, handshake).await {
             Ok(Ok(stream)) => stream,

@@ -17,6 +17,7 @@ use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use tokio::task::AbortHandle;
 
 use super::{Candidate, ConnectError, Dialer};
 use crate::http::Body;
@@ -32,9 +33,21 @@ pub struct Peer {
     /// The certificates that it showed, leaf first.
     pub certificates: Arc<Vec<Certificate>>,
     sender: http1::SendRequest<Body>,
+    connection: Running,
     /// Whether it had been used before.
     pub reused: bool,
     generation: u64,
+}
+
+/// The task that drives a connection. It ends with whoever holds the
+/// connection: after a message that failed half way, nobody knows what is in it.
+#[derive(Debug)]
+struct Running(AbortHandle);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A request that could not be sent, or got no answer.
@@ -50,6 +63,7 @@ pub enum SendError {
 struct Idle {
     certificates: Arc<Vec<Certificate>>,
     sender: http1::SendRequest<Body>,
+    connection: Running,
     since: Instant,
     generation: u64,
 }
@@ -115,11 +129,11 @@ impl PeerPool {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|e| ConnectError(format!("{}: {e}", server.address)))?;
-        tokio::spawn(async move {
-            // How a connection ends is seen by the message that uses it.
-            let _ = connection.await;
-        });
-        Ok(Peer { server, certificates: Arc::new(certificates), sender, reused: false, generation })
+        // How a connection ends is seen by the message that uses it.
+        let running = tokio::spawn(async move { connection.await.unwrap_or_default() });
+        let connection = Running(running.abort_handle());
+        let certificates = Arc::new(certificates);
+        Ok(Peer { server, certificates, sender, connection, reused: false, generation })
     }
 
     /// Forgets a server that failed, so that another one of the set is tried.
@@ -140,6 +154,7 @@ impl PeerPool {
                     server: server.clone(),
                     certificates: connection.certificates,
                     sender: connection.sender,
+                    connection: connection.connection,
                     reused: true,
                     generation: connection.generation,
                 });
@@ -162,6 +177,7 @@ impl PeerPool {
             kept.push(Idle {
                 certificates: peer.certificates,
                 sender: peer.sender,
+                connection: peer.connection,
                 since: Instant::now(),
                 generation: peer.generation,
             });

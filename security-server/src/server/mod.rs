@@ -53,7 +53,7 @@ pub struct Server {
     authentication: ArcSwapOption<Identity>,
     internal: Option<Certificate>,
     ocsp: Arc<OcspCache>,
-    peer_ocsp: PeerOcsp,
+    peer_ocsp: Arc<PeerOcsp>,
     timestamping: Arc<Timestamping>,
     health: Health,
     stop: watch::Sender<bool>,

@@ -163,7 +163,12 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         Arc::clone(&conf),
     ));
     let peers = &settings.peers;
-    let dialer = Dialer::new(peers.port, peers.connect_timeout, peers.fastest_cache);
+    let dialer = Dialer::new(
+        peers.port,
+        peers.connect_timeout,
+        peers.fastest_cache,
+        settings.limits.request_timeout,
+    );
     let (stop, stopping) = watch::channel(false);
     let server = Arc::new(Server {
         conf: Arc::clone(&conf),
@@ -172,7 +177,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         authentication: ArcSwapOption::empty(),
         internal: internal.chain.first().cloned(),
         ocsp: Arc::clone(&ocsp),
-        peer_ocsp: PeerOcsp::new(peers.connect_timeout),
+        peer_ocsp: Arc::new(PeerOcsp::new(peers.connect_timeout)),
         timestamping: Arc::clone(&timestamping),
         health: Health::new(Arc::clone(&conf), Arc::clone(&ocsp), Arc::clone(&timestamping)),
         stop,
@@ -365,6 +370,7 @@ async fn listen(
         tls,
         connections: Arc::clone(connections),
         header_timeout: settings.limits.header_timeout,
+        stall_timeout: settings.limits.request_timeout,
         grace: settings.shutdown_grace,
         metrics: Arc::clone(&server.metrics),
     };

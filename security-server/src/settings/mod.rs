@@ -213,7 +213,8 @@ pub struct LimitSettings {
     pub max_connections: usize,
     /// How long a client may take to send its headers. Default 30 s.
     pub header_timeout: Duration,
-    /// How long the sender of a request may be silent before it is complete. Default 60 s.
+    /// How long the sender of a request may be silent before it is complete, and how long whoever is
+    /// connected may take nothing of what is written. Default 60 s.
     pub request_timeout: Duration,
     /// The bodies up to this many bytes are kept in memory, larger ones are spooled to disk.
     /// Default 64 KiB.

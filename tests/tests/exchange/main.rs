@@ -12,5 +12,6 @@ mod reload_and_stop;
 mod rights;
 mod scene;
 mod several_servers;
+mod stalls;
 mod starting;
 mod wire;
