@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::body::{self, Intake, Source, Start, Taken};
 use crate::http::serve::Caller;
 use crate::http::{Body, full};
-use crate::peers::{self, Candidate, Peer, SendError};
+use crate::peers::{self, Candidate, Peer, SendError, Share};
 use crate::receive::{Received, body_fault, part_digests, receive, transport_fault};
 use crate::server::Server;
 use crate::settings::{Client, ConnectionType};
@@ -151,6 +151,7 @@ async fn relay(
     judge_caller(client, caller, server.internal_certificate())?;
     server.timestamping_gate(now)?;
     let candidates = peers::candidates(&conf, request.service.client(), request.target.as_ref())?;
+    let _share = take_share(server, &request)?;
     let limits = &settings.limits;
     let start = body::start(incoming, limits.inline_body, limits.request_timeout).await;
     let start = start.map_err(|e| body_fault(&e))?;
@@ -224,6 +225,18 @@ pub(crate) fn judge_caller(
             ))
         }
     }
+}
+
+/// The message's part in what may be in flight to its provider.
+fn take_share(server: &Server, request: &RestRequest) -> Result<Share, Fault> {
+    let provider = request.service.client();
+    server.shares.take(provider).ok_or_else(|| {
+        let text = format!(
+            "{} messages to '{provider}' are in flight already, which does not answer as fast as it is asked; try again later",
+            server.shares.most()
+        );
+        Fault::new(codes::NETWORK_ERROR, text)
+    })
 }
 
 /// A connection to a server that may speak for the provider.

@@ -139,6 +139,39 @@ fn nothing_can_be_wrapped_in() {
 }
 
 #[test]
+fn what_would_take_long_to_canonicalize_is_refused() {
+    let (key, certificate) = signer("slow");
+    let composer = Composer::new(&certificate, &[], key.algorithm());
+    let at = datetime!(2026-11-24 10:20 UTC);
+    let signed = sign(&[parts(&[("/message.xml", b"m")])], &composer, &key, &[], at).unwrap();
+    let text = String::from_utf8(signed[0].signature.to_vec()).unwrap();
+    let refused = |text: String| SignatureDocument::parse(text.as_bytes()).unwrap_err().to_string();
+
+    let method = "<ds:CanonicalizationMethod Algorithm=\"";
+    let start = text.find(method).unwrap() + method.len();
+    let end = start + text[start..].find('"').unwrap();
+    let rest = text[end..].split_once('>').unwrap().1;
+    let rest = rest.strip_prefix("</ds:CanonicalizationMethod>").unwrap_or(rest);
+    let exclusive = "http://www.w3.org/2001/10/xml-exc-c14n#";
+    let listing = |count: usize| {
+        let list: String = (0..count).map(|i| format!("p{i} ")).collect();
+        format!(
+            "{}{exclusive}\"><ec:InclusiveNamespaces xmlns:ec=\"{exclusive}\" PrefixList=\"{list}\"/>\
+             </ds:CanonicalizationMethod>{rest}",
+            &text[..start]
+        )
+    };
+    SignatureDocument::parse(listing(32).as_bytes()).unwrap();
+    assert!(refused(listing(33)).contains("too many prefixes"));
+
+    let declared: String = (0..60).map(|i| format!(" xmlns:p{i}=\"u{i}\"")).collect();
+    let (open, close) = (format!("<a{declared}>").repeat(30), "</a>".repeat(30));
+    let inside = "</ds:SignedInfo>";
+    let nested = format!("{open}{}{close}{inside}", "<a/>".repeat(4000));
+    assert!(refused(text.replacen(inside, &nested, 1)).contains("namespaces in scope"));
+}
+
+#[test]
 fn every_flipped_byte_of_what_is_signed_is_noticed() {
     let (key, certificate) = signer("flip");
     let composer = Composer::new(&certificate, &[], key.algorithm());

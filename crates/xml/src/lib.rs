@@ -369,6 +369,16 @@ mod tests {
             parse(&format!("<a{flood}/>")).unwrap_err(),
             XmlError::TooComplex("attributes of one element")
         );
+        // Many namespaces around many elements: what makes canonicalization slow.
+        let declared: String = (0..200).map(|i| format!(" xmlns:p{i}='u{i}'")).collect();
+        let around = |depth: usize, inside: usize| {
+            let (open, close) = (format!("<a{declared}>").repeat(depth), "</a>".repeat(depth));
+            parse(&format!("{open}{}{close}", "<b/>".repeat(inside))).map(|_| ())
+        };
+        assert_eq!(around(30, 400).unwrap_err(), XmlError::TooComplex("namespaces in scope"));
+        around(1, 400).unwrap();
+        // Beside each other they are not in scope of each other.
+        parse(&format!("<r>{}</r>", "<b xmlns:p='u'></b>".repeat(50_000))).unwrap();
     }
 
     proptest! {

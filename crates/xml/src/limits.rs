@@ -13,19 +13,34 @@ pub struct Limits {
     pub max_elements: usize,
     /// The most attributes (with namespace declarations) of one element.
     pub max_attributes: usize,
+    /// The namespace declarations in scope, added up over all elements: at most
+    /// so many. Canonicalization takes as long as that.
+    pub max_scope: usize,
 }
 
 impl Default for Limits {
-    /// For signatures, hash chains and messages: 10 MiB, 64 levels, 100,000 elements, 256 attributes.
+    /// For signatures, hash chains and messages: 10 MiB, 64 levels, 100,000 elements, 256
+    /// attributes, 2,000,000 namespaces in scope.
     fn default() -> Self {
-        Self { max_bytes: 10 << 20, max_depth: 64, max_elements: 100_000, max_attributes: 256 }
+        Self {
+            max_bytes: 10 << 20,
+            max_depth: 64,
+            max_elements: 100_000,
+            max_attributes: 256,
+            max_scope: 2_000_000,
+        }
     }
 }
 
 impl Limits {
     /// For a global configuration of a large country: 256 MiB and 5,000,000 elements.
     pub fn for_global_configuration() -> Self {
-        Self { max_bytes: 256 << 20, max_elements: 5_000_000, ..Self::default() }
+        Self {
+            max_bytes: 256 << 20,
+            max_elements: 5_000_000,
+            max_scope: 100_000_000,
+            ..Self::default()
+        }
     }
 }
 
@@ -37,7 +52,7 @@ pub(crate) fn check(bytes: &[u8], limits: &Limits) -> Result<(), XmlError> {
         return Err(XmlError::TooLarge(limits.max_bytes));
     }
     let mut rest = bytes;
-    let mut elements = 0_usize;
+    let (mut elements, mut scope) = (0_usize, Scope::default());
     while let Some(at) = memchr::memchr(b'<', rest) {
         rest = &rest[at..];
         if rest.starts_with(b"<!--") {
@@ -53,10 +68,45 @@ pub(crate) fn check(bytes: &[u8], limits: &Limits) -> Result<(), XmlError> {
             if elements > limits.max_elements.saturating_mul(2) {
                 return Err(XmlError::TooComplex("elements"));
             }
-            rest = check_tag(rest, limits.max_attributes)?;
+            let mut namespaces = 0;
+            let tag = rest;
+            rest = check_tag(tag, limits.max_attributes, &mut namespaces)?;
+            if tag.starts_with(b"</") {
+                scope.leave();
+            } else {
+                scope.enter(namespaces);
+                if tag[..tag.len() - rest.len()].ends_with(b"/>") {
+                    scope.leave();
+                }
+            }
+            if scope.sum > limits.max_scope {
+                return Err(XmlError::TooComplex("namespaces in scope"));
+            }
         }
     }
     Ok(())
+}
+
+/// Namespace declarations, as elements are entered and left.
+#[derive(Default)]
+struct Scope {
+    /// How many each open element has.
+    open: Vec<usize>,
+    now: usize,
+    /// Added up over the elements so far.
+    sum: usize,
+}
+
+impl Scope {
+    fn enter(&mut self, declared: usize) {
+        self.open.push(declared);
+        self.now += declared;
+        self.sum += self.now;
+    }
+
+    fn leave(&mut self) {
+        self.now -= self.open.pop().unwrap_or_default();
+    }
 }
 
 fn skip_past<'a>(text: &'a [u8], end: &[u8]) -> &'a [u8] {
@@ -66,11 +116,16 @@ fn skip_past<'a>(text: &'a [u8], end: &[u8]) -> &'a [u8] {
     }
 }
 
-/// Walks one tag to its `>`, outside quotes, counting attribute values.
-fn check_tag(tag: &[u8], max_attributes: usize) -> Result<&[u8], XmlError> {
+/// Walks one tag to its `>`, outside quotes, counting attribute values and namespace declarations.
+fn check_tag<'t>(
+    tag: &'t [u8],
+    max_attributes: usize,
+    namespaces: &mut usize,
+) -> Result<&'t [u8], XmlError> {
     let mut at = 1;
     let mut attributes = 0_usize;
     while let Some(offset) = memchr::memchr3(b'>', b'"', b'\'', &tag[at..]) {
+        let before = &tag[at..at + offset];
         at += offset;
         let found = tag[at];
         at += 1;
@@ -78,6 +133,7 @@ fn check_tag(tag: &[u8], max_attributes: usize) -> Result<&[u8], XmlError> {
             return Ok(&tag[at..]);
         }
         attributes += 1;
+        *namespaces += usize::from(memchr::memmem::find(before, b"xmlns").is_some());
         if attributes > max_attributes {
             return Err(XmlError::TooComplex("attributes of one element"));
         }

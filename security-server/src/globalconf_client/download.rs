@@ -1,5 +1,7 @@
 //! Downloading one instance's configuration from one location.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use causeway_globalconf::directory::{
     self, Directory, FETCH_INTERVAL, MAX_DIRECTORY_BYTES, MONITORING, NEXT_UPDATE,
@@ -20,6 +22,12 @@ use crate::outgoing::Outgoing;
 const MAX_SHARED: usize = 128 << 20;
 /// The longest other part, in bytes.
 const MAX_PART: usize = 10 << 20;
+
+/// How long a location may take to give its directory, whichever versions it has: a source that
+/// drips must not keep the next from being asked.
+const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long it may take to give a part: a large network's, over a slow link.
+const PART_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The parts that are of use, with the names of their files.
 const KNOWN_PARTS: [(&str, &str); 5] = [
@@ -42,7 +50,7 @@ pub(super) struct Wanted<'a> {
 }
 
 /// A configuration as downloaded.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Downloaded {
     /// What it says.
     pub(super) configuration: InstanceConfiguration,
@@ -51,7 +59,7 @@ pub(super) struct Downloaded {
 }
 
 /// A part of a configuration, to be kept on disk.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct PartFile {
     pub(super) name: &'static str,
     /// The bytes; `None` when those on disk are the same.
@@ -68,7 +76,8 @@ pub(super) async fn download(
     wanted: Wanted<'_>,
     now: OffsetDateTime,
 ) -> Result<Downloaded, RefreshError> {
-    let (url, bytes) = fetch_directory(outgoing, &location.url).await?;
+    let fetch = fetch_directory(outgoing, &location.url);
+    let (url, bytes) = in_time(DIRECTORY_TIMEOUT, &location.url, fetch).await?;
     let signed = SignedDirectory::parse(&bytes)?;
     let directory = signed.verify(&location.verification_certificates(), now)?;
     let mut files = Vec::new();
@@ -83,7 +92,8 @@ pub(super) async fn download(
                 files.push(PartFile { name, content: None, metadata });
             }
             None => {
-                let bytes = fetch_part(outgoing, &url, part).await?;
+                let fetch = fetch_part(outgoing, &url, part);
+                let bytes = in_time(PART_TIMEOUT, &url, fetch).await?;
                 documents.push((name, bytes.clone()));
                 files.push(PartFile { name, content: Some(bytes), metadata });
             }
@@ -154,6 +164,15 @@ async fn fetch_directory(
         }
     }
     Err(RefreshError::Status { url: location.to_owned(), status: 404 })
+}
+
+async fn in_time<T>(
+    limit: Duration,
+    url: &str,
+    fetch: impl Future<Output = Result<T, RefreshError>>,
+) -> Result<T, RefreshError> {
+    let fetched = tokio::time::timeout(limit, fetch).await;
+    fetched.unwrap_or_else(|_| Err(RefreshError::TookTooLong(url.to_owned())))
 }
 
 async fn fetch_part(

@@ -46,6 +46,12 @@ pub enum RefreshError {
     /// The own instance's configuration is in use, that of some partners could not be refreshed.
     #[error("{}", .0.join("; "))]
     Partners(Vec<String>),
+    /// An address, or a partner's registry, did not give what was asked in the time that it has.
+    #[error("{0}: it took too long")]
+    TookTooLong(String),
+    /// Not asked yet.
+    #[error("not asked yet")]
+    Pending,
     /// The work was cut off.
     #[error("the refresh was interrupted")]
     Interrupted,
@@ -56,12 +62,13 @@ impl RefreshError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Configuration(error) => error.code(),
-            Self::Outgoing(_) | Self::NoSource { .. } | Self::Partners(_) => {
-                "global_conf_download_url_connection_failure"
-            }
+            Self::Outgoing(_)
+            | Self::NoSource { .. }
+            | Self::Partners(_)
+            | Self::TookTooLong(_) => "global_conf_download_url_connection_failure",
             Self::Status { .. } => "global_conf_part_download_failure",
             Self::Save(_) => "global_conf_part_file_save_failure",
-            Self::Anchor { .. } | Self::Interrupted => "internal_error",
+            Self::Anchor { .. } | Self::Interrupted | Self::Pending => "internal_error",
         }
     }
 }

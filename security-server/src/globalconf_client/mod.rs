@@ -44,6 +44,8 @@ use store::{Content, Files, Store};
 
 /// How many partners are asked at once.
 const PARTNERS_AT_ONCE: usize = 8;
+/// How long the partners' registries may take, all together: the own configuration is renewed after that.
+const PARTNERS_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The current snapshot, shared with everybody who looks things up.
 pub type Published = Arc<ArcSwapOption<GlobalConf>>;
@@ -206,14 +208,45 @@ impl GlobalConfClient {
         };
         let allowed = &self.settings.allowed_federations;
         let anchors = partner_anchors(&own.anchor.instance, private, allowed);
-        let memory_ref = &*memory;
-        let held_ref = held.as_deref();
-        let partners: Vec<Attempt> = futures_util::stream::iter(anchors)
-            .map(|anchor| self.attempt(anchor, false, held_ref, memory_ref, now))
+        if anchors.is_empty() {
+            return self.conclude(own, Vec::new(), held, &mut memory, now).await;
+        }
+        if let Ok(downloaded) = &own.result {
+            // Counts before partners are asked: how long their registries take is not ours to say.
+            let own = Attempt { anchor: own.anchor.clone(), result: Ok(downloaded.clone()) };
+            let pending = |anchor: &Anchor| Attempt {
+                anchor: anchor.clone(),
+                result: Err(RefreshError::Pending),
+            };
+            let pending = anchors.iter().map(pending).collect();
+            // An error comes again at the end.
+            let _ = self.conclude(own, pending, held, &mut memory, now).await;
+        }
+        let held = self.current().filter(|conf| conf.instance() == own.anchor.instance);
+        let partners = self.attempt_partners(anchors, held.as_deref(), &memory, now).await;
+        self.conclude(own, partners, held, &mut memory, now).await
+    }
+
+    /// Asks the partners' registries, for a bounded time.
+    async fn attempt_partners(
+        &self,
+        anchors: Vec<Anchor>,
+        held: Option<&GlobalConf>,
+        memory: &Memory,
+        now: OffsetDateTime,
+    ) -> Vec<Attempt> {
+        let end = tokio::time::Instant::now() + PARTNERS_TIMEOUT;
+        futures_util::stream::iter(anchors)
+            .map(|anchor| async move {
+                let attempt = self.attempt(anchor.clone(), false, held, memory, now);
+                tokio::time::timeout_at(end, attempt).await.unwrap_or_else(|_| {
+                    let result = Err(RefreshError::TookTooLong(anchor.instance.clone()));
+                    Attempt { anchor, result }
+                })
+            })
             .buffered(PARTNERS_AT_ONCE)
             .collect()
-            .await;
-        self.conclude(own, partners, held, &mut memory, now).await
+            .await
     }
 
     async fn read_anchor(&self) -> Result<Anchor, RefreshError> {
@@ -284,12 +317,17 @@ impl GlobalConfClient {
                     configurations.push(downloaded.configuration);
                 }
                 Err(error) => {
-                    memory.last_successful.remove(&id);
+                    if !matches!(error, RefreshError::Pending) {
+                        memory.last_successful.remove(&id);
+                    }
                     let kept = held.as_ref().and_then(|conf| conf.configuration(&id)).cloned();
                     configurations.extend(kept);
                     let names = self.store.names(&folder);
                     let same = names.into_iter().map(|name| format!("{folder}/{name}"));
                     files.extend(same.map(|path| (path, Content::Same)));
+                    if matches!(error, RefreshError::Pending) {
+                        continue;
+                    }
                     if id == instance {
                         own_failure = Some(error);
                     } else {

@@ -400,6 +400,25 @@ async fn partners_are_trusted_as_far_as_allowed() {
 }
 
 #[tokio::test]
+async fn the_own_configuration_counts_before_partners_are_asked() {
+    let own = Registry::new("AA").await;
+    let partner =
+        Registry { server: FakeServer::start(|_| Reply::Hang).await, ..Registry::new("BB").await };
+    own.publish_all(&shared_parameters("AA"), vec![partner.anchor()]);
+    let world = world(&own.anchor(), AllowedFederations::Only(vec!["BB".to_owned()]));
+    let refresh = world.client.refresh_once(now());
+    let watch = async {
+        while partner.server.count() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        world.client.current().map(|conf| conf.instance().to_owned())
+    };
+    let (refreshed, current) = tokio::join!(refresh, watch);
+    assert_eq!(current.as_deref(), Some("AA"));
+    assert!(matches!(refreshed.unwrap_err(), RefreshError::Partners(_)));
+}
+
+#[tokio::test]
 async fn a_partner_cannot_speak_for_us() {
     let (own, partner) = (Registry::new("AA").await, Registry::new("BB").await);
     own.publish_all(&shared_parameters("AA"), vec![partner.anchor()]);

@@ -2,7 +2,9 @@
 //! what is in flight then is finished.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use causeway_pki::Certificate;
@@ -16,6 +18,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinError, JoinHandle};
 use tokio_rustls::TlsAcceptor;
 
 use super::Body;
@@ -25,6 +28,9 @@ use crate::metrics::Metrics;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a message may take to come to its end after its caller went away.
+const FINISHING_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +134,35 @@ where
     }
 }
 
+/// An answer in the making. When its caller goes away it has some time left to
+/// come to its end: a provider that does not answer must not keep what nobody waits for.
+struct Answering(JoinHandle<Response<Body>>);
+
+impl Future for Answering {
+    type Output = Result<Response<Body>, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if !self.0.is_finished() {
+            let abort = self.0.abort_handle();
+            tokio::spawn(async move {
+                tokio::time::sleep(FINISHING_TIMEOUT).await;
+                if !abort.is_finished() {
+                    tracing::warn!(
+                        "a message is given up: its caller went away, and it did not come to its end"
+                    );
+                    abort.abort();
+                }
+            });
+        }
+    }
+}
+
 async fn http<I, S, F>(
     stream: I,
     caller: Caller,
@@ -146,11 +181,11 @@ async fn http<I, S, F>(
         // On its own, so that a caller who goes away does not end a message half way: what the other
         // side answered is still judged and logged.
         let (answer, permit) = (service(caller.clone(), request), Arc::clone(&permit));
-        tokio::spawn(async move {
+        Answering(tokio::spawn(async move {
             // It counts as long as it works, so that going away is no way round the bound.
             let _permit = permit;
             answer.await
-        })
+        }))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

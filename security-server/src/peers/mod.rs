@@ -4,7 +4,9 @@
 mod choose;
 mod connect;
 mod pool;
+mod share;
 
 pub use choose::{Candidate, candidates};
 pub use connect::{ConnectError, Dialer};
 pub use pool::{Peer, PeerPool, SendError};
+pub use share::{Share, Shares};

@@ -32,7 +32,7 @@ use crate::http::serve::Caller;
 use crate::metrics::Metrics;
 use crate::ocsp_client::OcspCache;
 use crate::ocsp_exchange::PeerOcsp;
-use crate::peers::{Peer, PeerPool};
+use crate::peers::{Peer, PeerPool, Shares};
 use crate::receive::body_fault;
 use crate::service_call::ServiceCaller;
 use crate::settings::Settings;
@@ -54,6 +54,7 @@ pub struct Server {
     internal: Option<Certificate>,
     ocsp: Arc<OcspCache>,
     peer_ocsp: Arc<PeerOcsp>,
+    pub(crate) shares: Arc<Shares>,
     timestamping: Arc<Timestamping>,
     health: Health,
     stop: watch::Sender<bool>,

@@ -25,7 +25,7 @@ use crate::http::serve::{Listening, serve};
 use crate::metrics::Metrics;
 use crate::ocsp_client::{OcspCache, OcspClient};
 use crate::ocsp_exchange::{self, PeerOcsp};
-use crate::peers::{Dialer, PeerPool};
+use crate::peers::{Dialer, PeerPool, Shares};
 use crate::service_call::ServiceCaller;
 use crate::settings::{Settings, SettingsErrors, TlsSettings};
 use crate::signing::Signers;
@@ -177,6 +177,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         authentication: ArcSwapOption::empty(),
         internal: internal.chain.first().cloned(),
         ocsp: Arc::clone(&ocsp),
+        shares: Shares::of(settings.limits.max_connections),
         peer_ocsp: Arc::new(PeerOcsp::new(peers.connect_timeout)),
         timestamping: Arc::clone(&timestamping),
         health: Health::new(Arc::clone(&conf), Arc::clone(&ocsp), Arc::clone(&timestamping)),

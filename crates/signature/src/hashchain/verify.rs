@@ -22,8 +22,13 @@ const MAX_VALUES: usize = 10_000;
 /// Most chain documents that lead into each other.
 const MAX_DOCUMENTS: usize = 8;
 
-const LIMITS: Limits =
-    Limits { max_bytes: 8 << 20, max_depth: 12, max_elements: 60_000, max_attributes: 16 };
+const LIMITS: Limits = Limits {
+    max_bytes: 8 << 20,
+    max_depth: 12,
+    max_elements: 60_000,
+    max_attributes: 16,
+    max_scope: 1_000_000,
+};
 
 /// Something that the chain must cover.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,6 +20,8 @@ use crate::hashchain::DigestValue;
 const MAX_REFERENCES: usize = 30;
 /// Most certificates and OCSP responses that are read.
 const MAX_VALUES: usize = 32;
+/// The most prefixes that one canonicalization method may list.
+const MAX_PREFIXES: usize = 32;
 
 /// A reference of the signature to a file outside of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,8 +81,13 @@ impl SignatureDocument {
     /// # Errors
     /// [`SignatureError::InvalidXml`] and [`SignatureError::Malformed`].
     pub fn parse(bytes: &[u8]) -> Result<Self, SignatureError> {
-        let limits =
-            Limits { max_bytes: 4 << 20, max_depth: 40, max_elements: 20_000, max_attributes: 64 };
+        let limits = Limits {
+            max_bytes: 4 << 20,
+            max_depth: 40,
+            max_elements: 20_000,
+            max_attributes: 64,
+            max_scope: 200_000,
+        };
         let doc = Document::parse(bytes, &limits).map_err(|e| match e {
             XmlError::Malformed(text) => SignatureError::InvalidXml(text),
             other => SignatureError::InvalidXml(other.to_string()),
@@ -226,7 +233,7 @@ impl<'d> Reader<'d> {
         let signed_info = child(self.signature, DS, "SignedInfo")?;
         let method = child(signed_info, DS, "CanonicalizationMethod")?;
         let canonicalization = algorithm_of(method, Canonicalization::from_uri)?;
-        let prefixes = inclusive_prefixes(method);
+        let prefixes = inclusive_prefixes(method)?;
         let borrowed: Vec<&str> = prefixes.iter().map(String::as_str).collect();
         let canonical = signed_info
             .canonicalize_with_prefixes(canonicalization, &borrowed)
@@ -375,12 +382,18 @@ fn digest_of(parent: Element<'_>) -> Result<DigestValue, SignatureError> {
     })
 }
 
-fn inclusive_prefixes(method: Element<'_>) -> Vec<String> {
-    method
-        .child("InclusiveNamespaces")
-        .and_then(|i| i.attribute("PrefixList"))
-        .map(|list| list.split_ascii_whitespace().map(str::to_owned).collect())
-        .unwrap_or_default()
+/// The prefixes that exclusive canonicalization is to treat as inclusive does (its recommendation,
+/// section 2). Each costs a look-up for each element.
+fn inclusive_prefixes(method: Element<'_>) -> Result<Vec<String>, SignatureError> {
+    let list = method.child("InclusiveNamespaces").and_then(|i| i.attribute("PrefixList"));
+    let mut prefixes = Vec::new();
+    for prefix in list.unwrap_or_default().split_ascii_whitespace() {
+        if prefixes.len() == MAX_PREFIXES {
+            return Err(malformed("A canonicalization method lists too many prefixes"));
+        }
+        prefixes.push(prefix.to_owned());
+    }
+    Ok(prefixes)
 }
 
 fn transforms(reference: Element<'_>) -> Result<Vec<Transform>, SignatureError> {
@@ -392,7 +405,7 @@ fn transforms(reference: Element<'_>) -> Result<Vec<Transform>, SignatureError> 
         }
         out.push(Transform(
             algorithm_of(transform, Canonicalization::from_uri)?,
-            inclusive_prefixes(transform),
+            inclusive_prefixes(transform)?,
         ));
     }
     Ok(out)
