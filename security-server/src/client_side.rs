@@ -32,9 +32,12 @@ use crate::peers::{self, Candidate, Peer, SendError, Share};
 use crate::receive::{Received, body_fault, part_digests, receive, transport_fault};
 use crate::server::Server;
 use crate::settings::{Client, ConnectionType};
+use crate::told::Told;
 
 /// How many pieces of a streamed body wait for the network.
 const STREAM_DEPTH: usize = 4;
+/// How long is waited for the answer of a peer that stopped reading.
+const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Answers a request of an information system.
 pub async fn handle(
@@ -89,13 +92,11 @@ async fn rest(server: &Arc<Server>, caller: &Caller, request: Request<Incoming>)
     let (head, incoming) = request.into_parts();
     let accept =
         head.headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-    let id = head
-        .headers
-        .get(rest::MESSAGE_ID)
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default()
-        .to_owned();
-    match relay(server, caller, head, incoming).await {
+    let mut told = Told::default();
+    if let Some(id) = head.headers.get(rest::MESSAGE_ID) {
+        told.message_id = rest::header_text(id.as_bytes());
+    }
+    match relay(server, caller, head, incoming, &mut told).await {
         Ok(response) => {
             server.metrics.exchange("consumer", started.elapsed());
             response
@@ -104,10 +105,7 @@ async fn rest(server: &Arc<Server>, caller: &Caller, request: Request<Incoming>)
             let trace = Uuid::new_v4().to_string();
             let fault = fault.with_prefix(codes::CLIENT_PROXY);
             let fault = if fault.detail().is_empty() { fault.with_detail(trace) } else { fault };
-            tracing::warn!(
-                message_id = %id, side = "consumer", code = fault.code(), detail = fault.detail(),
-                "request failed: {}", fault.message()
-            );
+            told.log_failure(Side::Consumer, &fault);
             server.metrics.fault("consumer", fault.code());
             error_response(&fault, &accept, server.settings().errors)
         }
@@ -137,13 +135,15 @@ async fn relay(
     caller: &Caller,
     head: Parts,
     incoming: Incoming,
+    told: &mut Told,
 ) -> Result<Response<Body>, Fault> {
     let incoming = Source::of_request(incoming, &head.headers);
     let settings = server.settings();
     let now = OffsetDateTime::now_utc();
+    let request = read_request(&head, settings.server.owner().instance())?;
+    told.learn(&request);
     server.require_authentication_certificate()?;
     let conf = server.valid_global_conf(now)?;
-    let request = read_request(&head, conf.instance())?;
     let client =
         settings.clients.get(&request.client).filter(|c| c.registered).ok_or_else(|| {
             Fault::new(codes::UNKNOWN_MEMBER, format!("Client '{}' not found", request.client))
@@ -390,7 +390,19 @@ impl<'s> Sending<'s> {
         let send = peer.send(request);
         tokio::pin!(pump, send);
         let digest = tokio::select! {
-            pumped = &mut pump => pumped?,
+            pumped = &mut pump => match pumped {
+                Ok(digest) => digest,
+                Err(fault) if fault.code() == codes::NETWORK_ERROR => {
+                    // It may have said why before it stopped reading.
+                    if let Ok(Ok(response)) = tokio::time::timeout(LAST_WORD_TIMEOUT, &mut send).await
+                        && let Err(theirs) = read_answer(self.server, response).await
+                    {
+                        return Err(theirs);
+                    }
+                    return Err(fault);
+                }
+                Err(fault) => return Err(fault),
+            },
             early = &mut send => {
                 // It answered before it had everything: that can only be a fault, which tells more than ours
                 // would. Anything else answers a request that was never signed.
@@ -589,7 +601,8 @@ async fn read_answer(server: &Arc<Server>, answer: Response<Incoming>) -> Result
     let content_type =
         head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let broken = |fault: Fault| fault.with_prefix(codes::SERVICE_FAILED);
-    let decoder = Decoder::new(content_type, Expect::Response, Limits::default())
+    let limits = Limits::for_rest(rest::MAX_BLOCK_BYTES);
+    let decoder = Decoder::new(content_type, Expect::Response, limits)
         .map_err(|e| broken(transport_fault(&e)))?;
     let idle: Duration = server.settings().peers.response_timeout;
     let received = receive(

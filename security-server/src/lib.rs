@@ -23,6 +23,7 @@ pub mod ocsp_client;
 pub mod ocsp_exchange;
 pub mod outgoing;
 pub mod peers;
+pub mod plain_lines;
 pub mod provider_side;
 pub mod receive;
 pub mod server;
@@ -31,6 +32,7 @@ pub mod settings;
 pub mod signing;
 pub mod timestamper;
 pub mod tls;
+mod told;
 pub mod verification;
 
 /// The version that other security servers are told: the generation of X-Road

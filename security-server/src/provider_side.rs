@@ -33,7 +33,8 @@ use crate::http::serve::Caller;
 use crate::http::{Body, full};
 use crate::receive::{Received, body_fault, part_digests, receive, transport_fault};
 use crate::server::Server;
-use crate::settings::Service;
+use crate::settings::{Client, Service, Settings};
+use crate::told::Told;
 
 /// How many pieces of a streamed answer wait for the network.
 const STREAM_DEPTH: usize = 4;
@@ -63,21 +64,10 @@ pub async fn handle(
     }
 }
 
-/// What is known of a request once its header block was read, for the log.
-#[derive(Debug, Default, Clone)]
-struct Told {
-    message_id: String,
-    client: String,
-    service: String,
-}
-
 /// Gives a fault its prefix and detail, and logs it.
 fn finished(server: &Server, fault: Fault, told: &Told) -> Fault {
     let fault = fault.with_prefix(codes::SERVER_PROXY).with_detail(Uuid::new_v4().to_string());
-    tracing::warn!(
-        message_id = %told.message_id, client = %told.client, service = %told.service, side = "provider",
-        code = fault.code(), detail = fault.detail(), "request failed: {}", fault.message()
-    );
+    told.log_failure(Side::Provider, &fault);
     server.metrics.fault("provider", fault.code());
     fault
 }
@@ -100,15 +90,17 @@ async fn exchange(
     let sender_identity = shown(caller)?;
     let decoder = open_message(server, &head.headers)?;
 
+    let settings = server.settings();
     let mut parsed = None;
     let idle: Duration = server.settings().limits.request_timeout;
     let on_message = |ocsp: &[Bytes], block: &Bytes| {
         let request = RestRequest::parse(block)?;
-        told.message_id.clone_from(&request.message_id);
-        told.client = request.client.to_short();
-        told.service = request.service.to_short();
+        told.learn(&request);
         request.refuse_repeated_identity()?;
+        // What has no right does not get its body taken in.
         judge_sender(server, &request, sender_identity, ocsp, now, &conf)?;
+        judge_access(&settings, &request, &conf)?;
+        server.timestamping_gate(now)?;
         parsed = Some(request);
         Ok(())
     };
@@ -123,23 +115,7 @@ async fn exchange(
     judge_sender(server, &request, sender_identity, &received.ocsp, now, &conf)?;
 
     let settings = server.settings();
-    let provider =
-        settings.clients.get(request.service.client()).filter(|c| c.registered).ok_or_else(
-            || {
-                Fault::new(
-                    codes::UNKNOWN_MEMBER,
-                    format!("Client '{}' not found", request.service.client()),
-                )
-            },
-        )?;
-    let service = access::judge(
-        &request.client,
-        provider,
-        request.service.code(),
-        &request.verb,
-        &request.service_path,
-        &conf,
-    )?;
+    let (provider, service) = judge_access(&settings, &request, &conf)?;
     judge_signature(server, &request, &received, now, &conf)?;
     server.timestamping_gate(now)?;
     let server_of_sender = sender_identity
@@ -200,7 +176,7 @@ fn open_message(server: &Server, headers: &HeaderMap) -> Result<Decoder, Fault> 
     Decoder::new(
         header(CONTENT_TYPE.as_str()).unwrap_or_default(),
         Expect::Request,
-        Limits::default(),
+        Limits::for_rest(rest::MAX_BLOCK_BYTES),
     )
     .map_err(|e| transport_fault(&e).with_prefix(codes::SERVICE_FAILED))
 }
@@ -224,6 +200,29 @@ fn judge_version(version: Option<&str>, least: &str) -> Result<(), Fault> {
         "The client's security server version {version} is older than {least}, the oldest that is served here"
     );
     Err(Fault::new(codes::CLIENT_PROXY_VERSION_NOT_SUPPORTED, text))
+}
+
+/// The service that the request asks for, when the client may use it so.
+fn judge_access<'s>(
+    settings: &'s Settings,
+    request: &RestRequest,
+    conf: &GlobalConf,
+) -> Result<(&'s Client, Arc<Service>), Fault> {
+    let id = request.service.client();
+    let provider = settings
+        .clients
+        .get(id)
+        .filter(|c| c.registered)
+        .ok_or_else(|| Fault::new(codes::UNKNOWN_MEMBER, format!("Client '{id}' not found")))?;
+    let service = access::judge(
+        &request.client,
+        provider,
+        request.service.code(),
+        &request.verb,
+        &request.service_path,
+        conf,
+    )?;
+    Ok((provider, service))
 }
 
 /// The checks that need no more than the header block: the provider is a

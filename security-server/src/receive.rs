@@ -60,7 +60,7 @@ pub fn body_fault(error: &BodyError) -> Fault {
         BodyError::TooLong(limit) => Fault::new(
             codes::LOGGING_FAILED,
             format!(
-                "The message body is longer than the {limit} bytes that this security server logs"
+                "The message body is longer than the {limit} bytes that this security server takes or logs (its limits.max_body, or log.max_loggable_body)"
             ),
         ),
         BodyError::Spool(_) => Fault::new(codes::LOGGING_FAILED, error.to_string()),

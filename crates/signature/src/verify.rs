@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use causeway_identifiers::{ClientId, MemberId};
 use causeway_pki::ocsp::{OcspError, OcspResponse};
-use causeway_pki::{Certificate, chain};
+use causeway_pki::{Certificate, DigestAlgorithm, chain};
 use time::OffsetDateTime;
 
 use crate::hashchain::{self, Covered, DigestValue, Input, Resolve};
@@ -193,6 +193,17 @@ impl Resolve for Files<'_> {
     fn must_resolve(&self, uri: &str) -> bool {
         self.absent == Absent::Refused || self.part(uri).is_some()
     }
+
+    fn accepts(&self, algorithm: DigestAlgorithm) -> bool {
+        is_accepted(algorithm, self.absent)
+    }
+}
+
+/// Whether a message may be digested like that. For messages that arrive,
+/// SHA-1 is too weak: who signs could have made a second message of the same
+/// digest, to show that one later. Old evidence may have it.
+fn is_accepted(algorithm: DigestAlgorithm, absent: Absent) -> bool {
+    absent == Absent::Reported || algorithm != DigestAlgorithm::Sha1
 }
 
 /// Judges the hash chain when the signature refers to one.
@@ -237,6 +248,14 @@ fn judge_references(
         let text =
             format!("The signature refers neither to {MESSAGE} nor to {SIGNATURE_CHAIN_RESULT}");
         return Err(SignatureError::Malformed(text));
+    }
+    let digests = document.references().iter().map(|r| r.digest.algorithm);
+    for algorithm in digests.chain([document.algorithm().digest()]) {
+        if !is_accepted(algorithm, absent) {
+            let text =
+                format!("The signature uses {}, which is not accepted any more", algorithm.name());
+            return Err(SignatureError::Malformed(text));
+        }
     }
     for reference in document.references() {
         let matches = if reference.uri == SIGNATURE_CHAIN_RESULT {

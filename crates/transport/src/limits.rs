@@ -32,6 +32,13 @@ pub struct Limits {
     pub filler: usize,
 }
 
+impl Limits {
+    /// For REST messages, whose header block is at most so many bytes.
+    pub fn for_rest(block: usize) -> Self {
+        Self { message: block, ..Self::default() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

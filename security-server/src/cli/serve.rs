@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::plain_lines::PlainLines;
+
 use super::console::Console;
 use super::{Refusal, config};
 use crate::settings::{LogFormat, LoggingSettings, Settings};
@@ -43,7 +45,9 @@ fn start_logging(settings: &LoggingSettings, format: Option<LogFormat>) -> Resul
     let filter: EnvFilter = filter
         .parse()
         .map_err(|e| Refusal::because(format!("'{filter}' is not a log filter: {e}")))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| PlainLines(std::io::stderr()));
     let started = match format.unwrap_or(settings.format) {
         LogFormat::Text => subscriber.try_init(),
         LogFormat::Json => subscriber.json().flatten_event(true).with_span_list(false).try_init(),

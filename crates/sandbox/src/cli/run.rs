@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use security_server::plain_lines::PlainLines;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -196,15 +197,16 @@ fn begin_logging(filter: &str) -> Log {
     let builder = tracing_subscriber::fmt();
     // A subscriber that is there already belongs to somebody who embeds us.
     let _ = match wanted {
-        Some(wanted) => {
-            builder.with_env_filter(EnvFilter::new(wanted)).with_writer(io::stderr).try_init()
-        }
+        Some(wanted) => builder
+            .with_env_filter(EnvFilter::new(wanted))
+            .with_writer(|| PlainLines(io::stderr()))
+            .try_init(),
         None => {
             let writer = log.clone();
             builder
                 .with_env_filter(EnvFilter::new(filter))
                 .with_ansi(false)
-                .with_writer(move || writer.clone())
+                .with_writer(move || PlainLines(writer.clone()))
                 .try_init()
         }
     };

@@ -49,6 +49,11 @@ pub trait Resolve {
     fn must_resolve(&self, _uri: &str) -> bool {
         true
     }
+
+    /// Whether a digest algorithm may be used in the chain.
+    fn accepts(&self, _algorithm: DigestAlgorithm) -> bool {
+        true
+    }
 }
 
 /// A reference that the chain covers.
@@ -99,6 +104,9 @@ pub fn verify(
         documents: 0,
     };
     let items = walk.document(file, step, 0)?;
+    if !resolver.accepts(expected.algorithm) {
+        return Err(weak(expected.algorithm));
+    }
     if step_digest(expected.algorithm, &items) != expected.value {
         return Err(HashChainError::ResultDiffers);
     }
@@ -115,6 +123,10 @@ pub fn verify(
 
 fn malformed(text: impl Into<String>) -> HashChainError {
     HashChainError::Malformed(text.into())
+}
+
+fn weak(algorithm: DigestAlgorithm) -> HashChainError {
+    malformed(format!("{} is not accepted any more", algorithm.name()))
 }
 
 fn parse(bytes: &[u8]) -> Result<Document<'_>, HashChainError> {
@@ -234,6 +246,9 @@ impl Walk<'_> {
             }
             check_children(value)?;
             let algorithm = method(value)?.unwrap_or(default);
+            if !self.resolver.accepts(algorithm) {
+                return Err(weak(algorithm));
+            }
             let item = if value.is(NAMESPACE, "HashValue") {
                 digest_value(value)?.ok_or_else(|| malformed("a HashValue without a digest"))?
             } else if value.is(NAMESPACE, "StepRef") {
