@@ -15,7 +15,7 @@ use bytes::Bytes;
 use causeway_globalconf::GlobalConf;
 use causeway_identifiers::ClientId;
 use causeway_message::{Fault, codes};
-use causeway_pki::ocsp::{OcspResponse, judge};
+use causeway_pki::ocsp::{OcspResponse, judge, judge_time};
 use causeway_pki::{Certificate, DigestAlgorithm, Digester, chain};
 use causeway_signature::SignatureError;
 use causeway_signature::verify::{Absent, ChainDocuments, Part, judge_coverage, judge_signer};
@@ -103,7 +103,20 @@ impl Verification {
         if self.signers.recall(&key, conf).is_some() {
             return document.judge_value();
         }
-        judge_signer(document, sender, now, conf.as_ref())?;
+        let signer = judge_signer(document, sender, now, conf.as_ref())?;
+        // Evidence is judged at the time of its timestamp, which is yet to come. A response that is too
+        // old by then would make it void, and its age is the sender's choice.
+        let policy = conf.ocsp_policy();
+        let until_stamped =
+            (conf.timestamping_interval() + CERTIFICATE_STANDS).min(policy.freshness / 2);
+        for response in &signer.ocsp {
+            judge_time(response, &policy, now + until_stamped).map_err(|e| {
+                SignatureError::CertificatePath {
+                    code: e.code(),
+                    message: format!("It would be too old when the message is timestamped: {e}"),
+                }
+            })?;
+        }
         self.signers.remember(key, (), conf, CERTIFICATE_STANDS);
         Ok(())
     }

@@ -7,6 +7,7 @@
 //! a tree is built. Canonicalization is Canonical XML 1.0 and Exclusive
 //! Canonical XML 1.0 ([`Canonicalization`]); writing is [`Writer`].
 
+mod declaration;
 mod limits;
 mod writer;
 
@@ -109,6 +110,7 @@ impl<'a> Document<'a> {
         limits::check(bytes, limits)?;
         let text = std::str::from_utf8(bytes).map_err(|_| XmlError::NotUtf8)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        declaration::check(text)?;
         let parser = uppsala::Parser::new()
             .with_max_depth(limits.max_depth)
             .with_max_entity_expansion(0)
@@ -245,6 +247,20 @@ impl<'d> Element<'d> {
             .map(move |id| Element { tree, id })
     }
 
+    /// Whether this element has no character data of its own but white space: what the schemas ask
+    /// of elements that have elements.
+    pub fn own_text_is_blank(&self) -> bool {
+        let tree = self.tree;
+        std::iter::successors(tree.first_child(self.id), move |id| tree.next_sibling(*id)).all(
+            |id| match tree.node_kind(id) {
+                Some(NodeKind::Text(t) | NodeKind::CData(t)) => {
+                    t.bytes().all(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'))
+                }
+                _ => true,
+            },
+        )
+    }
+
     /// The concatenated character data of this element and those below it.
     pub fn text(&self) -> String {
         let (tree, top) = (self.tree, self.id);
@@ -362,6 +378,24 @@ mod tests {
             Document::parse(b"<a>\xff</a>", &Limits::default()).unwrap_err(),
             XmlError::NotUtf8
         );
+        for refused in [
+            "<?xml version='1.0' encoding='ISO-8859-1'?><a/>",
+            "<?xml version='2.0'?><a/>",
+            "<?xml?><a/>",
+            "<?xml version='1.0' encoding='UTF-8' standalone='maybe'?><a/>",
+            "<?xml version='1.0' encodinh='UTF-8'?><a/>",
+            "<?xmm version='1.0'?><a/>",
+        ] {
+            assert!(parse(refused).is_err(), "{refused}");
+        }
+        for taken in [
+            "<?xml version='1.0'?><a/>",
+            "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<a/>",
+            "<?xml version = '1.0' encoding='UTF-8' standalone='yes' ?><a/>",
+            "\u{feff}<?xml version='1.1' standalone=\"no\"?><a/>",
+        ] {
+            parse(taken).unwrap();
+        }
         let deep = format!("{}{}", "<a>".repeat(5000), "</a>".repeat(5000));
         assert!(parse(&deep).is_err());
         let flood: String = (0..5000).map(|i| format!(" a{i}='1'")).collect();

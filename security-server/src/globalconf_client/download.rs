@@ -13,6 +13,7 @@ use causeway_globalconf::{
     PartMetadata, PrivateParameters, SharedParameters, Version, file_name,
 };
 use time::OffsetDateTime;
+use tokio::sync::Semaphore;
 
 use super::error::RefreshError;
 use super::store::Store;
@@ -20,6 +21,10 @@ use crate::outgoing::Outgoing;
 
 /// The longest shared parameters, in bytes; ten times what the largest networks have.
 const MAX_SHARED: usize = 128 << 20;
+/// The longest shared parameters of a partner, in bytes: its registry decides how much memory they take here.
+const MAX_PARTNER_SHARED: usize = 32 << 20;
+/// One configuration is read at a time: reading takes several times its length in memory.
+static READING: Semaphore = Semaphore::const_new(1);
 /// The longest other part, in bytes.
 const MAX_PART: usize = 10 << 20;
 
@@ -92,7 +97,7 @@ pub(super) async fn download(
                 files.push(PartFile { name, content: None, metadata });
             }
             None => {
-                let fetch = fetch_part(outgoing, &url, part);
+                let fetch = fetch_part(outgoing, &url, part, wanted.own);
                 let bytes = in_time(PART_TIMEOUT, &url, fetch).await?;
                 documents.push((name, bytes.clone()));
                 files.push(PartFile { name, content: Some(bytes), metadata });
@@ -108,6 +113,7 @@ pub(super) async fn download(
             let instance = wanted.instance.to_owned();
             let (version, expires) = (directory.version, directory.expires);
             let read = move || read(&instance, version, expires, &documents);
+            let _turn = READING.acquire().await;
             tokio::task::spawn_blocking(read).await.map_err(|_| RefreshError::Interrupted)??
         }
     };
@@ -179,9 +185,14 @@ async fn fetch_part(
     outgoing: &Outgoing,
     directory_url: &str,
     part: &Part,
+    own: bool,
 ) -> Result<Bytes, RefreshError> {
     let url = part.url(directory_url)?;
-    let limit = if part.identifier == directory::SHARED_PARAMETERS { MAX_SHARED } else { MAX_PART };
+    let limit = match (part.identifier == directory::SHARED_PARAMETERS, own) {
+        (true, true) => MAX_SHARED,
+        (true, false) => MAX_PARTNER_SHARED,
+        (false, _) => MAX_PART,
+    };
     let answer = outgoing.get(&url, limit).await?;
     if answer.status != 200 {
         return Err(RefreshError::Status { url, status: answer.status.as_u16() });

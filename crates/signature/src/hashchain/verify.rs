@@ -91,6 +91,7 @@ pub fn verify(
             return Err(malformed("the result has an element that does not belong there"));
         }
     }
+    no_text(root)?;
     let uri = root.attribute("URI").ok_or_else(|| malformed("the result has no URI"))?;
     let (file, step) = split_uri(uri)?;
     let file = file.ok_or_else(|| malformed("the result names no chain document"))?;
@@ -198,6 +199,7 @@ impl Walk<'_> {
         if !chain.is(NAMESPACE, "HashChain") {
             return Err(malformed("the chain document is not a HashChain"));
         }
+        no_text(chain)?;
         let mut steps = chain.children();
         let default = steps
             .next()
@@ -239,6 +241,7 @@ impl Walk<'_> {
             .iter()
             .find(|s| s.attribute("id") == Some(id))
             .ok_or_else(|| malformed(format!("there is no step '{}'", crate::short(id))))?;
+        no_text(*step)?;
         let mut items = Vec::new();
         for value in step.children() {
             if items.len() == MAX_VALUES {
@@ -319,7 +322,16 @@ impl Walk<'_> {
     }
 }
 
+/// An element that has elements has no text beside them (the schema's, and so X-Road's rule).
+fn no_text(element: Element<'_>) -> Result<(), HashChainError> {
+    if element.own_text_is_blank() {
+        return Ok(());
+    }
+    Err(malformed(format!("text inside '{}'", element.name())))
+}
+
 fn check_children(value: Element<'_>) -> Result<(), HashChainError> {
+    no_text(value)?;
     for child in value.children() {
         if child.namespace() != Some(DS)
             || !["DigestMethod", "Transforms", "DigestValue"].contains(&child.name())
