@@ -38,6 +38,11 @@ type Gauge64 = Gauge<f64, AtomicU64>;
 type Observer = Box<dyn Fn(&Metrics) + Send + Sync>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DirectionLabel {
+    direction: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SideLabel {
     side: &'static str,
 }
@@ -101,6 +106,7 @@ pub struct Metrics {
     batches: Histogram,
     appends: Histogram,
     open_connections: Gauge,
+    cbc: Family<DirectionLabel, Counter>,
     idle_peers: Gauge,
     untimestamped: Gauge,
     oldest_untimestamped: Gauge64,
@@ -137,6 +143,7 @@ impl Metrics {
             batches: Histogram::new(BATCH_BOUNDS),
             appends: Histogram::new(APPEND_BOUNDS),
             open_connections: Gauge::default(),
+            cbc: Family::default(),
             idle_peers: Gauge::default(),
             untimestamped: Gauge::default(),
             oldest_untimestamped: Gauge64::default(),
@@ -170,6 +177,11 @@ impl Metrics {
             "open_connections",
             "Connections of client programs and peers that are open",
             self.open_connections.clone(),
+        );
+        registry.register(
+            "cbc_connections",
+            "Connections with other security servers that used a CBC suite",
+            self.cbc.clone(),
         );
         registry.register(
             "idle_peer_connections",
@@ -233,6 +245,11 @@ impl Metrics {
     /// Counts an append to the message log.
     pub fn log_append(&self, took: Duration) {
         self.appends.observe(took.as_secs_f64());
+    }
+
+    /// Counts a connection with another security server that uses a CBC suite, `incoming` or `outgoing`.
+    pub fn cbc_connection(&self, direction: &'static str) {
+        self.cbc.get_or_create(&DirectionLabel { direction }).inc();
     }
 
     /// Counts a connection as open until the result is dropped.

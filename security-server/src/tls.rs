@@ -1,6 +1,7 @@
 //! TLS at the server's edges.
 //!
-//! - Between security servers: mutual, TLS 1.3 or 1.2 with AEAD suites. The
+//! - Between security servers: mutual, TLS 1.3 or 1.2 with AEAD suites (and,
+//!   for instances that the operator names, CBC suites). The
 //!   handshake proves possession of keys and that the client's certificate is
 //!   registered for some security server; whether it is the right one, and
 //!   good by OCSP, is judged with each message ([`crate::verification`]),
@@ -61,15 +62,73 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// For the listener on which other security servers send their messages.
+fn peer_provider(cbc: bool) -> Arc<CryptoProvider> {
+    let base = rustls::crypto::ring::default_provider();
+    Arc::new(if cbc { causeway_tls_cbc::provider_with_cbc(base) } else { base })
+}
+
+/// Who may use a CBC suite towards this server: the servers of some instances.
+#[derive(Debug, Clone)]
+pub struct CbcGate {
+    /// Tells whose a certificate is.
+    pub conf: Arc<ArcSwapOption<GlobalConf>>,
+    /// The instances.
+    pub instances: Vec<String>,
+}
+
+impl CbcGate {
+    /// Whether the server that showed these certificates may.
+    pub fn admits(&self, shown: &[Certificate]) -> bool {
+        let conf = self.conf.load();
+        let server = shown.first().zip(conf.as_deref());
+        let server = server.and_then(|(leaf, conf)| conf.server_by_auth_certificate(leaf));
+        server
+            .is_some_and(|server| self.instances.iter().any(|i| i == server.id.owner().instance()))
+    }
+}
+
+/// What connections to other security servers are opened with.
+#[derive(Debug)]
+pub struct OutgoingTls {
+    usual: Arc<ClientConfig>,
+    /// With CBC suites, for the servers of some instances.
+    lenient: Option<(Vec<String>, Arc<ClientConfig>)>,
+}
+
+impl OutgoingTls {
+    /// With CBC suites for these instances alone.
+    ///
+    /// # Errors
+    /// When key and certificate do not fit together.
+    pub fn new(identity: &Identity, cbc_instances: &[String]) -> Result<Self, TlsError> {
+        let usual = Arc::new(for_outgoing_peers(identity, false)?);
+        let lenient = match cbc_instances {
+            [] => None,
+            some => Some((some.to_vec(), Arc::new(for_outgoing_peers(identity, true)?))),
+        };
+        Ok(Self { usual, lenient })
+    }
+
+    /// For the servers of this instance.
+    pub fn towards(&self, instance: &str) -> &Arc<ClientConfig> {
+        match &self.lenient {
+            Some((instances, config)) if instances.iter().any(|i| i == instance) => config,
+            _ => &self.usual,
+        }
+    }
+}
+
+/// For the listener on which other security servers send their messages; with `cbc`, the suites of
+/// servers left at their default are taken where there is nothing better.
 ///
 /// # Errors
 /// When key and certificate do not fit together.
 pub fn for_incoming_peers(
     identity: &Identity,
     conf: Arc<ArcSwapOption<GlobalConf>>,
+    cbc: bool,
 ) -> Result<ServerConfig, TlsError> {
-    let provider = provider();
+    let provider = peer_provider(cbc);
     let verifier =
         Arc::new(RegisteredServer { conf, algorithms: provider.signature_verification_algorithms });
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -77,15 +136,13 @@ pub fn for_incoming_peers(
         .with_client_cert_verifier(verifier)
         .with_single_cert(identity.der_chain(), identity.key.clone_key())?;
     config.send_tls13_tickets = 1;
+    // Else a client that names a CBC suite first would get it.
+    config.ignore_client_order = true;
     Ok(config)
 }
 
-/// For connections to other security servers.
-///
-/// # Errors
-/// When key and certificate do not fit together.
-pub fn for_outgoing_peers(identity: &Identity) -> Result<ClientConfig, TlsError> {
-    let provider = provider();
+fn for_outgoing_peers(identity: &Identity, cbc: bool) -> Result<ClientConfig, TlsError> {
+    let provider = peer_provider(cbc);
     let verifier = Arc::new(JudgedLater(provider.signature_verification_algorithms));
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?

@@ -25,6 +25,7 @@ use super::Body;
 use super::case::{Recorder, Spelling, WrittenHead};
 use super::patient::Patient;
 use crate::metrics::Metrics;
+use crate::tls::CbcGate;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -56,6 +57,8 @@ pub struct Listening {
     pub stall_timeout: Duration,
     /// How long what is in flight may take once the server stops.
     pub grace: Duration,
+    /// Who may use a CBC suite; nobody without it.
+    pub cbc: Option<CbcGate>,
     /// Counts the connections.
     pub metrics: Arc<Metrics>,
 }
@@ -126,7 +129,28 @@ where
     };
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
         Ok(Ok(stream)) => {
-            let shown = crate::tls::shown(stream.get_ref().1.peer_certificates());
+            let session = stream.get_ref().1;
+            let shown = crate::tls::shown(session.peer_certificates());
+            if session
+                .negotiated_cipher_suite()
+                .is_some_and(|s| causeway_tls_cbc::is_cbc(s.suite()))
+            {
+                let peer = shown.first().map(|c| c.subject_rfc2253()).unwrap_or_default();
+                if !listening.cbc.as_ref().is_some_and(|gate| gate.admits(&shown)) {
+                    tracing::warn!(
+                        listener = listening.name,
+                        peer,
+                        "connection refused: its instance may not use CBC suites"
+                    );
+                    return;
+                }
+                tracing::warn!(
+                    listener = listening.name,
+                    peer,
+                    "a connection uses a CBC suite; ask the server's operator for suites with GCM"
+                );
+                listening.metrics.cbc_connection("incoming");
+            }
             http(stream, Caller::Tls(Arc::new(shown)), listening, held, service).await;
         }
         Ok(Err(error)) => tracing::info!(listener = listening.name, %error, "TLS handshake failed"),

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use causeway_identifiers::SecurityServerId;
 use causeway_pki::Certificate;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -15,7 +14,8 @@ use tokio_rustls::client::TlsStream;
 
 use super::Candidate;
 use crate::http::patient::Patient;
-use crate::tls;
+use crate::metrics::Metrics;
+use crate::tls::{self, OutgoingTls};
 
 /// The shortest time that is left to a connection attempt after others failed.
 const LEAST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,14 +32,21 @@ pub struct Dialer {
     timeout: Duration,
     remember: Duration,
     stall: Duration,
+    metrics: Arc<Metrics>,
     fastest: Mutex<HashMap<Vec<String>, (SecurityServerId, Instant)>>,
 }
 
 impl Dialer {
     /// Connects to `port` of the servers; the fastest of a set is remembered for `remember`, and a
     /// connection fails when the server takes nothing of what is written for `stall`.
-    pub fn new(port: u16, timeout: Duration, remember: Duration, stall: Duration) -> Self {
-        Self { port, timeout, remember, stall, fastest: Mutex::default() }
+    pub fn new(
+        port: u16,
+        timeout: Duration,
+        remember: Duration,
+        stall: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { port, timeout, remember, stall, metrics, fastest: Mutex::default() }
     }
 
     /// Puts the server that was fastest the last time first.
@@ -72,7 +79,7 @@ impl Dialer {
     pub async fn connect(
         &self,
         candidates: &[Candidate],
-        config: &Arc<ClientConfig>,
+        config: &OutgoingTls,
     ) -> Result<(Candidate, TlsStream<Patient>, Vec<Certificate>), ConnectError> {
         let mut left = self.order(candidates);
         let mut timeout = self.timeout;
@@ -126,7 +133,7 @@ impl Dialer {
         &self,
         candidates: &[Candidate],
         timeout: Duration,
-        config: &Arc<ClientConfig>,
+        config: &OutgoingTls,
     ) -> Result<(Candidate, TlsStream<Patient>, Vec<Certificate>), (Option<SecurityServerId>, String)>
     {
         let (winner, stream) =
@@ -137,13 +144,20 @@ impl Dialer {
             .or_else(|_| ServerName::try_from("security-server".to_owned()))
             .map_err(|e| failed(e.to_string()))?;
         let stream = Patient::new(stream, self.stall);
-        let handshake = TlsConnector::from(Arc::clone(config)).connect(name, stream);
+        let handshake =
+            TlsConnector::from(Arc::clone(config.towards(winner.id.owner().instance())))
+                .connect(name, stream);
         let stream = match tokio::time::timeout(timeout, handshake).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(e)) => return Err(failed(format!("TLS failed: {e}"))),
             Err(_) => return Err(failed("TLS took too long".into())),
         };
-        let certificates = tls::shown(stream.get_ref().1.peer_certificates());
+        let session = stream.get_ref().1;
+        if session.negotiated_cipher_suite().is_some_and(|s| causeway_tls_cbc::is_cbc(s.suite())) {
+            tracing::warn!(server = %winner.id, "a connection uses a CBC suite; ask the server's operator for suites with GCM");
+            self.metrics.cbc_connection("outgoing");
+        }
+        let certificates = tls::shown(session.peer_certificates());
         Ok((winner, stream, certificates))
     }
 }

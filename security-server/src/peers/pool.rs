@@ -16,11 +16,11 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use tokio::task::AbortHandle;
 
 use super::{Candidate, ConnectError, Dialer};
 use crate::http::Body;
+use crate::tls::OutgoingTls;
 
 /// Most idle connections that are kept to one server.
 const MOST_IDLE: usize = 256;
@@ -74,7 +74,7 @@ pub struct PeerPool {
     dialer: Dialer,
     idle: Mutex<HashMap<(SecurityServerId, String), Vec<Idle>>>,
     idle_timeout: Duration,
-    config: ArcSwapOption<ClientConfig>,
+    config: ArcSwapOption<OutgoingTls>,
     /// Grows when the server's own certificate changes: older connections are not used again.
     generation: std::sync::atomic::AtomicU64,
 }
@@ -92,7 +92,7 @@ impl PeerPool {
     }
 
     /// Sets the identity with which new connections are opened; `None` while there is no authentication certificate.
-    pub fn set_config(&self, config: Option<Arc<ClientConfig>>) {
+    pub fn set_config(&self, config: Option<Arc<OutgoingTls>>) {
         self.config.store(config);
         self.generation.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();

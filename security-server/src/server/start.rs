@@ -30,7 +30,7 @@ use crate::service_call::ServiceCaller;
 use crate::settings::{Settings, SettingsErrors, TlsSettings};
 use crate::signing::Signers;
 use crate::timestamper::Timestamping;
-use crate::tls::{self, Identity, TlsError};
+use crate::tls::{self, CbcGate, Identity, TlsError};
 use crate::verification::Verification;
 use crate::{client_side, provider_side};
 
@@ -168,6 +168,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         peers.connect_timeout,
         peers.fastest_cache,
         settings.limits.request_timeout,
+        Arc::clone(&metrics),
     );
     let (stop, stopping) = watch::channel(false);
     let server = Arc::new(Server {
@@ -373,6 +374,7 @@ async fn listen(
         header_timeout: settings.limits.header_timeout,
         stall_timeout: settings.limits.request_timeout,
         grace: settings.shutdown_grace,
+        cbc: None,
         metrics: Arc::clone(&server.metrics),
     };
     // Each side has its own share, so that a flood on one leaves the others served.
@@ -397,12 +399,19 @@ async fn listen(
         tasks.spawn(serve(listener, how, stopping.clone(), for_clients(server)));
     }
     if let Some(listener) = peers {
+        let server_conf = Arc::clone(&server.conf);
         let server = Arc::clone(server);
         let service =
             move |caller, request| provider_side::handle(Arc::clone(&server), caller, request);
         tasks.spawn(serve(
             listener,
-            listening("peers", Some(peer_tls), &share()),
+            Listening {
+                cbc: Some(CbcGate {
+                    conf: Arc::clone(&server_conf),
+                    instances: settings.peers.cbc_suites_for.clone(),
+                }),
+                ..listening("peers", Some(peer_tls), &share())
+            },
             stopping.clone(),
             service,
         ));
@@ -444,11 +453,14 @@ impl Keys {
         let signers =
             credentials::signers(&self.token, &server.conf, &server.ocsp, &server.metrics, now)?;
         let identity = credentials::authentication(&self.token, conf.as_deref(), now)?;
+        let settings = server.settings();
+        let cbc = &settings.peers.cbc_suites_for;
         match &identity {
             Some(identity) => {
-                let incoming = tls::for_incoming_peers(identity, Arc::clone(&server.conf))?;
+                let incoming =
+                    tls::for_incoming_peers(identity, Arc::clone(&server.conf), !cbc.is_empty())?;
                 self.peer_tls.send_replace(Some(Arc::new(incoming)));
-                server.peers.set_config(Some(Arc::new(tls::for_outgoing_peers(identity)?)));
+                server.peers.set_config(Some(Arc::new(tls::OutgoingTls::new(identity, cbc)?)));
             }
             None => {
                 tracing::warn!(

@@ -97,6 +97,8 @@ pub struct PeerSettings {
     pub min_supported_version: Option<String>,
     /// How long the fastest of a provider's servers stays the first choice. Default 1 h.
     pub fastest_cache: Duration,
+    /// The instances whose servers may use TLS 1.2 with CBC suites. Default: none.
+    pub cbc_suites_for: Vec<String>,
 }
 
 /// Where trust comes from.

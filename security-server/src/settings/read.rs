@@ -164,6 +164,11 @@ fn peers(s: Section<'_>) -> PeerSettings {
         idle_timeout: s.duration("idle_timeout", seconds(60), ZERO),
         min_supported_version: s.item("min_supported_version").and_then(|item| version(&item)),
         fastest_cache: s.duration("fastest_cache", seconds(3600), ZERO),
+        cbc_suites_for: s
+            .texts("cbc_suites_for")
+            .into_iter()
+            .map(|(_, id)| id.to_owned())
+            .collect(),
     };
     s.finish();
     settings
