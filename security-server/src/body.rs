@@ -21,7 +21,9 @@ use tokio::sync::mpsc;
 use crate::http::{Body, full};
 
 /// How much is read from a spool file at once.
-const READ_BYTES: usize = 64 << 10;
+const READ_BYTES: usize = 256 << 10;
+/// How much is collected before it is written to one.
+const WRITE_BYTES: usize = 256 << 10;
 /// The most bytes of a refused request that are still taken off its connection.
 const LINGER_BYTES: usize = 256 << 20;
 /// How long that may last.
@@ -225,17 +227,20 @@ impl Intake {
                 self.store.spool_file().map_err(|e| BodyError::Spool(io::Error::other(e)))?;
             self.file = Some(file);
         }
-        match &mut self.file {
-            None => self.memory.extend_from_slice(chunk),
-            Some(file) => {
-                let waiting = std::mem::take(&mut self.memory);
-                // The page cache takes it; a slow disk must not stall other messages.
-                tokio::task::block_in_place(|| {
-                    file.write_all(&waiting).and_then(|()| file.write_all(chunk))
-                })
-                .map_err(BodyError::Spool)?;
-            }
+        self.memory.extend_from_slice(chunk);
+        if self.file.is_some() && self.memory.len() >= WRITE_BYTES {
+            self.spool()?;
         }
+        Ok(())
+    }
+
+    /// Writes what waits to the file.
+    fn spool(&mut self) -> Result<(), BodyError> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        // The page cache takes it; a slow disk must not stall other messages. Each time, another thread
+        // has to take over what this one was to do: so not for every chunk.
+        tokio::task::block_in_place(|| file.write_all(&self.memory)).map_err(BodyError::Spool)?;
+        self.memory.clear();
         Ok(())
     }
 
@@ -243,7 +248,8 @@ impl Intake {
     ///
     /// # Errors
     /// [`BodyError::Spool`].
-    pub fn finish(self) -> Result<Taken, BodyError> {
+    pub fn finish(mut self) -> Result<Taken, BodyError> {
+        self.spool()?;
         let (body, reader) = match self.file {
             _ if !self.keep => (None, Reader::Nothing),
             Some(file) => {
