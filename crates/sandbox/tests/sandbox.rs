@@ -2,10 +2,14 @@
 //! crates use, and the binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use causeway_asic::archive::{Archive, ArchiveWriter};
+use causeway_pki::DigestAlgorithm;
 use sandbox::world::{Topology, World};
 use sandbox::{
     Addresses, Call, Ecosystem, Exchange, Options, Ports, evidence, records, story, texts,
@@ -43,7 +47,8 @@ async fn every_exchange_of_the_story_is_proven() {
     if checked.status.code() == Some(2) && said.contains("is not installed") {
         eprintln!("SKIPPED: evidence is not checked with tools of others: {said}");
     } else {
-        assert!(checked.status.success() && said.matches("  ok ").count() > 36, "{said}");
+        assert!(checked.status.success() && said.matches("  ok ").count() == 50, "{said}");
+        forgeries_are_refused(folder.path());
     }
     let conf = auditor::configuration::read(&folder.path().join("verificationconf")).unwrap();
     let mut container = std::fs::read(folder.path().join("03-request-ss1.asice")).unwrap();
@@ -52,6 +57,111 @@ async fn every_exchange_of_the_story_is_proven() {
     container[middle] ^= 1;
     assert!(!evidence::judge(&container, &conf).is_valid());
     ecosystem.stop().await;
+}
+
+/// Runs the evidence's script over forged containers, one at a time.
+fn forgeries_are_refused(folder: &std::path::Path) {
+    let original = std::fs::read(folder.join("03-response-ss1.asice")).unwrap();
+    let parts = unpack(&original);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "asice") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let digest = |bytes: &[u8]| {
+        base64::engine::general_purpose::STANDARD.encode(DigestAlgorithm::Sha512.digest(bytes))
+    };
+    let body = &parts["attachment1"];
+    let forged = [body.as_slice(), b" "].concat();
+    let text = |name: &str| String::from_utf8(parts[name].clone()).unwrap();
+    let chain = text("sig-hashchain.xml");
+    assert!(chain.contains(&digest(body)));
+    let stray = format!(
+        "<HashStep id=\"STEP9\"><DataRef URI=\"/attachment1\"><ds:DigestValue \
+         xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\">{}</ds:DigestValue></DataRef></HashStep></HashChain>",
+        digest(&forged)
+    );
+    let aside = chain.replace("/attachment1", "/attachment9").replace("</HashChain>", &stray);
+    assert_ne!(aside, chain);
+    let signatures = text("META-INF/signatures.xml");
+    let comment = "<!-- <ds:SignedInfo><ds:Reference URI=\"/attachment1\"><ds:Reference \
+                   URI=\"/message.xml\"></ds:SignedInfo> --></ds:Signature>";
+    let shown = signatures.replace("</ds:Signature>", comment);
+    let other = signatures.replace("signature-value", "signature-valuf");
+    let ts_chain = text("ts-hashchain.xml")
+        .replace(&digest(signatures.as_bytes()), &digest(other.as_bytes()));
+    assert_ne!(ts_chain, text("ts-hashchain.xml"));
+    let forged = |more: &[(&str, Option<&str>)]| {
+        let mut parts = parts.clone();
+        parts.insert("attachment1".into(), forged.clone());
+        for (name, content) in more {
+            match content {
+                Some(content) => parts.insert((*name).into(), content.as_bytes().to_vec()),
+                None => parts.remove(*name),
+            };
+        }
+        parts
+    };
+    let with_its_digest = chain.replace(&digest(body), &digest(&forged(&[])["attachment1"]));
+    let mut unsigned = parts.clone();
+    unsigned.insert("attachment2".into(), b"more".to_vec());
+    for (what, parts, failed) in [
+        ("nothing", parts.clone(), ""),
+        ("the body", forged(&[]), "covers"),
+        ("its digest too", forged(&[("sig-hashchain.xml", Some(&with_its_digest))]), "covers"),
+        ("a step aside", forged(&[("sig-hashchain.xml", Some(&aside))]), "covers"),
+        ("no chain", forged(&[("sig-hashchain.xml", None)]), "covers"),
+        (
+            "other names for the eye",
+            forged(&[
+                ("META-INF/signatures.xml", Some(&shown)),
+                ("sig-hashchain.xml", None),
+                ("META-INF/timestamp.tst", None),
+            ]),
+            "covers",
+        ),
+        ("another file", unsigned, "covers"),
+        (
+            "the signature document, and its digest",
+            {
+                let mut parts = parts.clone();
+                parts.insert("META-INF/signatures.xml".into(), other.into_bytes());
+                parts.insert("ts-hashchain.xml".into(), ts_chain.into_bytes());
+                parts
+            },
+            "timestamp",
+        ),
+    ] {
+        std::fs::write(folder.join("01-forged.asice"), pack(&parts)).unwrap();
+        let checked = Command::new("sh").arg(folder.join("check.sh")).output().unwrap();
+        let (said, _) = texts_of(&checked);
+        let failures: Vec<_> = said.lines().filter(|line| line.contains("FAILED")).collect();
+        assert_eq!(checked.status.code(), Some((!failed.is_empty()).into()), "{what}: {said}");
+        assert!(
+            failed.is_empty() == failures.is_empty()
+                && (failed.is_empty() || failures.iter().any(|line| line.contains(failed))),
+            "{what}: {said}"
+        );
+    }
+}
+
+type Parts = BTreeMap<String, Vec<u8>>;
+
+fn unpack(container: &[u8]) -> Parts {
+    let mut archive =
+        Archive::open(std::io::Cursor::new(container), &causeway_asic::Limits::default()).unwrap();
+    let entries = archive.entries().to_vec();
+    let read = |entry| archive.read(entry, 1 << 20).unwrap();
+    entries.iter().map(|entry| entry.name().to_owned()).zip(entries.iter().map(read)).collect()
+}
+
+fn pack(parts: &Parts) -> Vec<u8> {
+    let mut archive = ArchiveWriter::new(Vec::new(), time::OffsetDateTime::UNIX_EPOCH);
+    for (name, content) in parts {
+        archive.deflate(name, content).unwrap();
+    }
+    archive.finish("").unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

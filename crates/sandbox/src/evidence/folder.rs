@@ -15,6 +15,9 @@ use crate::{Ecosystem, SandboxError};
 /// The largest file of a verification configuration that is unpacked, in bytes.
 const MAX_FILE: u64 = 64 << 20;
 
+/// The page for auditors. What its commands do, ours do: there is one copy of them.
+const PAGE: &str = include_str!("../../../../docs/verify-by-hand.md");
+
 /// Writes containers, verification configuration (packed and unpacked), the signed global
 /// configuration with its anchor, certificates, and a text that says how to check them with other
 /// tools, into a folder.
@@ -55,7 +58,18 @@ pub async fn write(
     let anchor = anchor.map_err(SandboxError::part("anchor"))?;
     write_file(folder, "anchor.xml", &anchor)?;
     write_file(folder, "check.sh", include_bytes!("check.sh"))?;
+    write_file(folder, "chain.sh", chain_script()?.as_bytes())?;
+    write_file(folder, "verify-by-hand.md", PAGE.as_bytes())?;
     write_file(folder, "README.txt", language.evidence_readme().as_bytes())
+}
+
+/// The script of the page that folds a hash chain.
+fn chain_script() -> Result<&'static str, SandboxError> {
+    let (_, script) = PAGE.split_once("<!-- file: chain.sh -->\n```sh\n").unwrap_or_default();
+    match script.split_once("```\n") {
+        Some((script, _)) => Ok(script),
+        None => Err(SandboxError::part("verify-by-hand.md")("has no chain.sh")),
+    }
 }
 
 /// Removes the containers of an earlier run: other authorities vouch for them than those of this one.
