@@ -89,6 +89,9 @@ impl Backend {
 
 pub(super) fn act(cli: Cli) -> Result<Answer, Failure> {
     let config = Config::load(&cli.config)?;
+    if !matches!(cli.command, Command::Init | Command::Run { check: true }) {
+        existing(&config)?;
+    }
     let edit = match cli.command {
         Command::Run { check: true } => {
             let text = format!("{}: correct", cli.config.display());
@@ -111,6 +114,18 @@ pub(super) fn act(cli: Cli) -> Result<Answer, Failure> {
     let done = edits::told(&edit);
     let answer = Backend::open(&config)?.edit(edit)?;
     Ok(changed(&done, &answer))
+}
+
+/// Refuses to work with a registry that nobody has made: a mistake in the configuration file's name or
+/// in `storage` would make an empty one.
+fn existing(config: &Config) -> Result<(), Failure> {
+    if config.store_folder().is_dir() && config.token_folder().is_dir() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        format!("there is no registry in {}", config.storage.display()),
+        "make one: central-registry init; or correct 'storage' in the configuration file",
+    ))
 }
 
 fn not_running(id: Option<String>) -> AdminAnswer {

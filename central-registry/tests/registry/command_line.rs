@@ -186,6 +186,44 @@ fn an_operator_builds_an_instance() {
 }
 
 #[test]
+fn paths_of_the_configuration_file_are_relative_to_it() {
+    let operator = Operator::new();
+    let text = "instance = 'DEV'\nstorage = 'kept'\npublic_addresses = ['cs.example.org']\n\
+                [signing]\npin_file = 'pin'\nkey = 'p256'\n";
+    std::fs::write(operator.file("registry.toml"), text).unwrap();
+    operator.ok(&["init"]);
+    assert!(operator.file("kept/store").is_dir() && operator.file("kept/token").is_dir());
+    // By a relative name of the file, too.
+    let output = Command::new(env!("CARGO_BIN_EXE_central-registry"))
+        .args(["--config", "../registry.toml", "member-class", "add", "GOV", "--description", "x"])
+        .current_dir(operator.file("kept"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(operator.json(&["list", "member-classes"])[0]["code"], "GOV");
+}
+
+#[test]
+fn init_alone_makes_a_registry() {
+    let operator = Operator::new();
+    for command in [
+        &["list"][..],
+        &["run"],
+        &["publish"],
+        &["member-class", "add", "GOV", "--description", "x"],
+        &["anchor", "export", "internal"],
+        &["signing-key", "add", "internal"],
+    ] {
+        let error = operator.refused(command);
+        assert!(error.contains("there is no registry in "), "{error}");
+        assert!(error.contains("central-registry init"), "{error}");
+        assert!(!operator.file("storage").exists(), "{command:?}");
+    }
+    operator.ok(&["init"]);
+    operator.ok(&["list"]);
+}
+
+#[test]
 fn every_mistake_of_the_configuration_file_is_told() {
     let operator = Operator::new();
     assert!(operator.ok(&["run", "--check"]).contains("correct"));
