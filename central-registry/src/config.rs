@@ -1,5 +1,6 @@
 //! The registry's configuration file: TOML, read key by key so that every mistake is told at once,
-//! each with its line and key.
+//! each with its line and key. Every key with its default is in `docs/central-registry-configuration.md`; an
+//! annotated example is `docs/examples/central-registry.toml`.
 
 mod read;
 
