@@ -10,6 +10,7 @@ mod show;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use causeway_console::{Program, complain, quote, readable, say};
 use causeway_identifiers::{ClientId, MemberId, SecurityServerId};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -28,7 +29,7 @@ pub struct Cli {
         long,
         global = true,
         env = "CENTRAL_REGISTRY_CONFIG",
-        default_value = "/etc/causeway/central-registry.toml"
+        default_value = DEFAULT_CONFIG
     )]
     config: PathBuf,
     /// Answer in JSON.
@@ -492,7 +493,7 @@ struct Failure {
 
 impl Failure {
     fn new(error: impl ToString, next: impl Into<String>) -> Self {
-        Self { error: error.to_string(), next: next.into() }
+        Self { error: readable(&error.to_string()), next: next.into() }
     }
 }
 
@@ -509,25 +510,51 @@ failures!(RegistryError, EditError, AdminError);
 
 impl From<ConfigErrors> for Failure {
     fn from(e: ConfigErrors) -> Self {
-        Self::new(&e, "correct the configuration file; check it with: central-registry run --check")
+        Self::new(
+            &e,
+            "correct the configuration file, and check it: `central-registry run --check`",
+        )
+    }
+}
+
+/// Where the configuration file is when nobody says otherwise.
+const DEFAULT_CONFIG: &str = "/etc/causeway/central-registry.toml";
+
+impl Cli {
+    /// How further commands are to be typed: with the same configuration file.
+    fn program(&self) -> Program {
+        let usual = std::env::var_os("CENTRAL_REGISTRY_CONFIG");
+        let usual = usual.map_or_else(|| PathBuf::from(DEFAULT_CONFIG), PathBuf::from);
+        let options = match self.config == usual {
+            true => String::new(),
+            false => format!("--config {}", quote(&self.config)),
+        };
+        Program::of_process("central-registry", &options)
     }
 }
 
 /// The program: reads the arguments, does what they say, and tells the outcome.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let json = cli.json;
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help that cannot be printed is no reason to fail in another way.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let (json, program) = (cli.json, cli.program());
     match act::act(cli) {
         Ok(answer) => {
-            answer.print(json);
+            answer.print(json, &program);
             ExitCode::SUCCESS
         }
         Err(Failure { error, next }) => {
+            let next = program.pasteable(&next);
             if json {
-                println!("{}", serde_json::json!({ "error": error, "next": next }));
+                say(serde_json::json!({ "error": error, "next": next }));
             } else {
-                eprintln!("error: {error}");
-                eprintln!("next: {next}");
+                complain(format_args!("error: {error}\nnext: {next}"));
             }
             ExitCode::FAILURE
         }

@@ -1,5 +1,6 @@
 //! The registry's configuration file: TOML, read key by key so that every mistake is told at once,
-//! each with its line and key.
+//! each with its line and key. Every key with its default is in `docs/central-registry-configuration.md`; an
+//! annotated example is `docs/examples/central-registry.toml`.
 
 mod read;
 
@@ -51,7 +52,8 @@ impl Config {
         }
     }
 
-    /// Reads a configuration file.
+    /// Reads a configuration file. Relative paths in it are relative to its own folder, whatever the
+    /// working folder of the process.
     ///
     /// # Errors
     /// All mistakes in it, in the order of their lines.
@@ -63,10 +65,17 @@ impl Config {
                 mistakes: vec![Mistake { line: 0, key: String::new(), what }],
             }
         })?;
-        Self::parse(&text).map_err(|mistakes| ConfigErrors { file: path.to_owned(), mistakes })
+        let mut config = Self::parse(&text)
+            .map_err(|mistakes| ConfigErrors { file: path.to_owned(), mistakes })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        config.storage = folder.join(&config.storage);
+        if let PinSource::File(file) = &mut config.pin {
+            *file = folder.join(&*file);
+        }
+        Ok(config)
     }
 
-    /// Reads the text of a configuration file.
+    /// Reads the text of a configuration file. Its paths are as they stand there.
     ///
     /// # Errors
     /// All mistakes in it, in the order of their lines.

@@ -227,7 +227,7 @@ fn cas(state: &State) -> Vec<CaListing> {
 fn certificate(record: &CertificateRecord) -> CertificateListing {
     let of = |certificate: Certificate| CertificateListing {
         sha256: hex::encode(certificate.sha256()),
-        subject: certificate.subject_rfc2253(),
+        subject: causeway_console::name(&certificate.subject_rfc2253()),
         not_after: certificate.not_after().date().to_string(),
     };
     record.0.read().map_or_else(

@@ -223,7 +223,7 @@ fn other_files(state: &State, config: &Config) -> Result<BTreeMap<String, Bytes>
     let private = parameters::private(state, &config.public_addresses).ok_or_else(|| {
         RegistryError::NotReady(
             "nobody provides the management services yet".into(),
-            "name a registered client: management set --provider …".into(),
+            "name a registered client: `central-registry management set --provider CLIENT`".into(),
         )
     })?;
     let mut files = BTreeMap::new();

@@ -84,7 +84,7 @@ impl RegistryError {
             }
             Self::Keys(KeysError::PinPolicy(_)) => "choose a PIN of ten characters of three kinds",
             Self::Keys(_) => "look at the token folder inside the storage folder, and at the PIN",
-            Self::Document(_) | Self::Pki(_) => "look at the records with list",
+            Self::Document(_) | Self::Pki(_) => "look at the records: `central-registry list`",
             Self::Randomness => "look at the system's log",
         }
     }
@@ -317,7 +317,7 @@ fn signing_key<'s>(
     id: &str,
 ) -> Result<&'s crate::records::SigningKeyRecord, RegistryError> {
     state.signing_keys.get(id).ok_or_else(|| {
-        let next = "see the keys there are: list signing-keys".to_owned();
+        let next = "see the keys there are: `central-registry list signing-keys`".to_owned();
         RegistryError::NotReady(format!("there is no signing key {id}"), next)
     })
 }

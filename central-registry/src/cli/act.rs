@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use causeway_console::{Program, time};
 use causeway_globalconf::Anchor as AnchorFile;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -26,11 +27,17 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    pub(super) fn print(self, as_json: bool) {
+    /// Prints it, with the commands in it as they can be pasted.
+    pub(super) fn print(self, as_json: bool, program: &Program) {
         use std::io::Write as _;
         let bytes = match self {
-            Self::Told(_, value) if as_json => format!("{value}\n").into_bytes(),
-            Self::Told(text, _) => format!("{}\n", text.trim_end()).into_bytes(),
+            Self::Told(_, mut value) if as_json => {
+                if let Some(Value::String(next)) = value.get_mut("next") {
+                    *next = program.pasteable(next);
+                }
+                format!("{value}\n").into_bytes()
+            }
+            Self::Told(text, _) => format!("{}\n", program.pasteable(text.trim_end())).into_bytes(),
             Self::Raw(bytes) => bytes,
         };
         // A reader that has gone away wants no more.
@@ -89,6 +96,9 @@ impl Backend {
 
 pub(super) fn act(cli: Cli) -> Result<Answer, Failure> {
     let config = Config::load(&cli.config)?;
+    if !matches!(cli.command, Command::Init | Command::Run { check: true }) {
+        existing(&config)?;
+    }
     let edit = match cli.command {
         Command::Run { check: true } => {
             let text = format!("{}: correct", cli.config.display());
@@ -113,11 +123,23 @@ pub(super) fn act(cli: Cli) -> Result<Answer, Failure> {
     Ok(changed(&done, &answer))
 }
 
+/// Refuses to work with a registry that nobody has made: a mistake in the configuration file's name or
+/// in `storage` would make an empty one.
+fn existing(config: &Config) -> Result<(), Failure> {
+    if config.store_folder().is_dir() && config.token_folder().is_dir() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        format!("there is no registry in {}", config.storage.display()),
+        "make one: `central-registry init`; or correct 'storage' in the configuration file",
+    ))
+}
+
 fn not_running(id: Option<String>) -> AdminAnswer {
     AdminAnswer {
         published: false,
         reason: Some("no registry runs".into()),
-        next: Some("central-registry run (or publish) publishes it".into()),
+        next: Some("publish it: `central-registry run`, or `central-registry publish`".into()),
         id,
     }
 }
@@ -182,7 +204,7 @@ async fn stop_signal() {
 
 fn init(config: Config) -> Result<Answer, Failure> {
     if AdminClient::connect(&config.admin_socket())?.is_some() {
-        let next = "export the anchors: central-registry anchor export internal --out FILE";
+        let next = "export the anchors: `central-registry anchor export internal --out FILE`";
         return Err(Failure::new("a registry runs on this storage folder already", next));
     }
     let registry = Registry::open(config)?;
@@ -197,7 +219,9 @@ fn init(config: Config) -> Result<Answer, Failure> {
     });
     let mut text = lines.collect::<Vec<_>>().join("\n");
     text.push_str(
-        "\nnext: central-registry member-class add …, then member add …, and management set …",
+        "\nnext: add a class of members, `central-registry member-class add CODE --description DESCRIPTION`; \
+         members, `central-registry member add INSTANCE/CLASS/CODE --name NAME`; and say who provides the \
+         management services, `central-registry management set --provider CLIENT`",
     );
     Ok(Answer::Told(text, json!({ "signing_keys": keys })))
 }
@@ -222,7 +246,7 @@ fn publish(config: Config) -> Result<Answer, Failure> {
         ));
     }
     let folder = registry.config().public_folder();
-    let text = format!("published in {}, until {}", folder.display(), publication.expires());
+    let text = format!("published in {}, until {}", folder.display(), time(publication.expires()));
     let value = json!({ "published": true, "folder": folder, "expires_unix": publication.expires().unix_timestamp() });
     Ok(Answer::Told(text, value))
 }

@@ -243,7 +243,7 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
 
     #[test]
@@ -275,6 +275,78 @@ renewal_seconds = 30
     fn a_short_file_gets_the_defaults() {
         let text = "instance = 'DEV'\nstorage = 'x'\npublic_addresses = ['cs']\n";
         assert_eq!(Config::parse(text).unwrap(), Config::new("DEV", "x", "cs"));
+    }
+
+    const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
+
+    #[test]
+    fn the_example_loads() {
+        let path = std::path::Path::new(DOCS).join("examples/central-registry.toml");
+        let config = Config::load(&path).unwrap();
+        let folder = path.parent().unwrap();
+        let mut wanted = Config::new("DEV", folder.join("storage"), "registry.example.org");
+        wanted.public_addresses.push("registry2.example.org:8080".into());
+        wanted.pin = PinSource::File(folder.join("pin"));
+        assert_eq!(config, wanted);
+
+        // What is commented out is the default, and may be said.
+        let text = std::fs::read_to_string(&path).unwrap();
+        let keys = [TOP.as_slice(), &SIGNING, &PUBLICATION].concat();
+        let of_key = |line: &str| {
+            let key = line.strip_prefix("# ")?.split_once(" = ")?.0;
+            (keys.contains(&key) && key != "pin_environment").then(|| line[2..].to_owned())
+        };
+        let said = text.lines().map(|line| of_key(line).unwrap_or_else(|| line.to_owned()));
+        let said = said.collect::<Vec<_>>().join("\n");
+        assert_eq!(said.matches(" = ").count(), text.matches(" = ").count());
+        let mut said = Config::parse(&said).unwrap();
+        said.storage = folder.join(said.storage);
+        said.pin = wanted.pin.clone();
+        assert_eq!(said, wanted);
+        for key in keys {
+            assert!(
+                text.lines().any(|line| {
+                    let line = line.trim_start_matches("# ");
+                    line.starts_with(&format!("{key} = ")) || line == format!("[{key}]")
+                }),
+                "{key}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_reference_is_right() {
+        let path = std::path::Path::new(DOCS).join("central-registry-configuration.md");
+        let reference = std::fs::read_to_string(path).unwrap();
+        let example = reference.split("```").nth(1).unwrap().strip_prefix("toml").unwrap();
+        let defaults = Config::parse(example).unwrap();
+        let sections = [
+            ("## Top level\n", &TOP[..]),
+            ("## `[signing]`\n", &SIGNING),
+            ("## `[publication]`\n", &PUBLICATION),
+        ];
+        for (heading, keys) in sections {
+            let (_, section) = reference.split_once(heading).unwrap();
+            let section = section.split("\n## ").next().unwrap();
+            let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+            let keys = keys.iter().filter(|key| !["signing", "publication"].contains(key));
+            assert_eq!(rows.len(), keys.clone().count(), "{heading}");
+            for key in keys {
+                let row = rows.iter().find(|row| row.starts_with(&format!("| `{key}` |")));
+                let row = row.unwrap_or_else(|| panic!("{key} under {heading}"));
+                let stated = row.split('|').nth(2).unwrap().trim().trim_matches('`');
+                let wanted = match *key {
+                    "listen" => defaults.listen.to_string(),
+                    "minimum_version" => defaults.minimum_version.number().to_string(),
+                    "key" => defaults.key_kind.to_string(),
+                    "validity_seconds" => defaults.validity.as_secs().to_string(),
+                    "renewal_seconds" => defaults.renewal.as_secs().to_string(),
+                    "pin_file" | "pin_environment" => "none".into(),
+                    _ => "required".into(),
+                };
+                assert_eq!(stated, wanted, "{key}");
+            }
+        }
     }
 
     #[test]

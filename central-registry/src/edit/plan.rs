@@ -183,7 +183,10 @@ pub(crate) fn plan(state: &State, edit: Edit) -> Plan {
 fn add_member(state: &State, id: MemberId, name: String) -> Plan {
     own_instance(state, id.instance())?;
     if !state.classes.contains_key(id.class()) {
-        let next = format!("add it: member-class add {} --description …", id.class());
+        let next = format!(
+            "add it: `central-registry member-class add {} --description DESCRIPTION`",
+            id.class()
+        );
         return Err(EditError::Missing(format!("member class {}", id.class()), next));
     }
     new(state.members.contains_key(&id), || format!("a member {id}"))?;
@@ -226,7 +229,11 @@ fn remove_subsystem(state: &State, id: ClientId) -> Plan {
 /// What goes with a client that is removed: its places in groups. Registrations must go first.
 fn drop_client(state: &State, client: &ClientId) -> Plan {
     let server = state.clients.iter().find(|(_, c)| c == client).map(|(server, _)| server);
-    unused(server, &client.to_string(), "remove its registrations first: client remove")?;
+    unused(
+        server,
+        &client.to_string(),
+        "remove its registrations first: `central-registry client remove SERVER CLIENT`",
+    )?;
     for (user, what) in [
         (&state.settings.management_provider, "the management services"),
         (&state.settings.monitoring_client, "monitoring"),
@@ -360,7 +367,7 @@ fn known(exists: bool, what: impl FnOnce() -> String) -> Result<(), EditError> {
     if exists {
         return Ok(());
     }
-    Err(EditError::Missing(what(), "see what there is: list".into()))
+    Err(EditError::Missing(what(), "see what there is: `central-registry list`".into()))
 }
 
 fn unused<U: std::fmt::Display>(user: Option<U>, what: &str, next: &str) -> Result<(), EditError> {
@@ -375,7 +382,7 @@ fn member(state: &State, id: &MemberId) -> Result<(), EditError> {
     if state.members.contains_key(id) {
         return Ok(());
     }
-    let next = format!("add it: member add {} --name …", id.to_short());
+    let next = format!("add it: `central-registry member add {} --name NAME`", id.to_short());
     Err(EditError::Missing(format!("member {id}"), next))
 }
 
@@ -387,13 +394,14 @@ fn client(state: &State, id: &ClientId) -> Result<(), EditError> {
     if state.knows(id) {
         return Ok(());
     }
-    let next = format!("add it: subsystem add {}", id.to_short());
+    let next = format!("add it: `central-registry subsystem add {}`", id.to_short());
     Err(EditError::Missing(format!("subsystem {id}"), next))
 }
 
 fn server<'s>(state: &'s State, id: &SecurityServerId) -> Result<&'s ServerRecord, EditError> {
     state.servers.get(id).ok_or_else(|| {
-        let next = format!("add it: server add {} --address …", id.to_short());
+        let next =
+            format!("add it: `central-registry server add {} --address HOST`", id.to_short());
         EditError::Missing(format!("security server {id}"), next)
     })
 }
@@ -402,7 +410,7 @@ fn group(state: &State, code: &str) -> Result<(), EditError> {
     if state.groups.contains_key(code) {
         return Ok(());
     }
-    let next = format!("add it: group add {code} --description …");
+    let next = format!("add it: `central-registry group add {code} --description DESCRIPTION`");
     Err(EditError::Missing(format!("group {code}"), next))
 }
 

@@ -112,7 +112,7 @@ impl Records {
             let why = format!("there is no {} signing key yet", kind.name());
             return Err(RegistryError::NotReady(
                 why,
-                "make the keys: central-registry init".into(),
+                "make the keys: `central-registry init`".into(),
             ));
         }
         Ok(anchor)

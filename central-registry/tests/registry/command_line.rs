@@ -186,6 +186,44 @@ fn an_operator_builds_an_instance() {
 }
 
 #[test]
+fn paths_of_the_configuration_file_are_relative_to_it() {
+    let operator = Operator::new();
+    let text = "instance = 'DEV'\nstorage = 'kept'\npublic_addresses = ['cs.example.org']\n\
+                [signing]\npin_file = 'pin'\nkey = 'p256'\n";
+    std::fs::write(operator.file("registry.toml"), text).unwrap();
+    operator.ok(&["init"]);
+    assert!(operator.file("kept/store").is_dir() && operator.file("kept/token").is_dir());
+    // By a relative name of the file, too.
+    let output = Command::new(env!("CARGO_BIN_EXE_central-registry"))
+        .args(["--config", "../registry.toml", "member-class", "add", "GOV", "--description", "x"])
+        .current_dir(operator.file("kept"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(operator.json(&["list", "member-classes"])[0]["code"], "GOV");
+}
+
+#[test]
+fn init_alone_makes_a_registry() {
+    let operator = Operator::new();
+    for command in [
+        &["list"][..],
+        &["run"],
+        &["publish"],
+        &["member-class", "add", "GOV", "--description", "x"],
+        &["anchor", "export", "internal"],
+        &["signing-key", "add", "internal"],
+    ] {
+        let error = operator.refused(command);
+        assert!(error.contains("there is no registry in "), "{error}");
+        assert!(error.contains("central-registry init"), "{error}");
+        assert!(!operator.file("storage").exists(), "{command:?}");
+    }
+    operator.ok(&["init"]);
+    operator.ok(&["list"]);
+}
+
+#[test]
 fn every_mistake_of_the_configuration_file_is_told() {
     let operator = Operator::new();
     assert!(operator.ok(&["run", "--check"]).contains("correct"));
@@ -212,4 +250,69 @@ fn a_registry_that_was_killed_starts_again() {
     let serving = operator.start();
     assert_eq!(operator.json(&["list", "member-classes"])[0]["code"], "GOV");
     serving.stop();
+}
+
+/// As behind `| head`, once it has ended.
+#[test]
+fn nobody_who_reads_changes_nothing() {
+    let operator = Operator::new();
+    let status = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = operator.command(arguments);
+        command.stdout(writer.try_clone().unwrap()).stderr(writer);
+        command.status().unwrap().code()
+    };
+    assert_eq!(status(&["list"]), Some(1));
+    assert_eq!(status(&["list", "--json"]), Some(1));
+    assert_eq!(status(&["init"]), Some(0));
+    assert_eq!(status(&["list"]), Some(0));
+    assert_eq!(status(&["--help"]), Some(0));
+    assert_eq!(status(&["no-such-command"]), Some(2));
+}
+
+#[test]
+fn next_steps_can_be_pasted() {
+    let operator = Operator::new();
+    let paste = |text: &str, fill: &[(&str, &str)]| {
+        let commands: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
+        assert!(!commands.is_empty(), "{text}");
+        for command in commands {
+            let mut command = command.to_owned();
+            for (name, value) in fill {
+                command = command.replace(name, value);
+            }
+            let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+            assert!(output.status.success(), "{command}: {output:?}");
+        }
+    };
+    paste(&operator.refused(&["list"]), &[]);
+    paste(
+        &operator.refused(&["member", "add", "DEV/GOV/1", "--name", "One"]),
+        &[("DESCRIPTION", "Government")],
+    );
+    let subsystem = ["subsystem", "add", "DEV/GOV/1/MANAGEMENT"];
+    paste(&operator.refused(&subsystem), &[("NAME", "One")]);
+    operator.ok(&subsystem);
+    let told = operator.ok(&["server", "add", "DEV/GOV/1/SS1", "--address", "ss1.example.org"]);
+    assert!(told.contains("`") && told.contains(" run --config "), "{told}");
+    let error = operator.json(&["publish"]);
+    let provider = [("CLIENT", "DEV/GOV/1/MANAGEMENT")];
+    operator.ok(&["client", "add", "DEV/GOV/1/SS1", "DEV/GOV/1/MANAGEMENT"]);
+    paste(error["next"].as_str().unwrap(), &provider);
+    let told = operator.ok(&["init"]);
+    assert_eq!(told.matches("--config ").count(), 3, "{told}");
+    // Given by the environment, it is so for the next command, too.
+    let output = Command::new(env!("CARGO_BIN_EXE_central-registry"))
+        .args(["group", "remove", "none"])
+        .env("CENTRAL_REGISTRY_CONFIG", operator.file("registry.toml"))
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        error.contains("central-registry group add none ") && !error.contains("--config"),
+        "{error}"
+    );
+    std::fs::write(operator.file("registry.toml"), "instance = 'DEV'\n").unwrap();
+    assert!(operator.refused(&["list"]).contains(" run --check --config "));
 }

@@ -8,8 +8,11 @@ pub struct Limits {
     pub max_entry_bytes: u64,
     /// All entries together, inflated, in bytes.
     pub max_total_bytes: u64,
-    /// The highest compression ratio of an entry that inflates to more than [`Limits::RATIO_FLOOR`].
+    /// An entry that is compressed better than this is dense.
     pub max_ratio: u64,
+    /// All dense entries together, inflated, in bytes. Honest bodies may be dense (three megabytes of
+    /// zeros); what makes a bomb is that much comes of little.
+    pub max_dense_bytes: u64,
     /// The largest message, signature, hash chain, timestamp or manifest, in bytes; these are kept in memory.
     pub max_document_bytes: u64,
     /// The largest attachment whose bytes are kept beside its digest, in bytes. All that are
@@ -17,10 +20,10 @@ pub struct Limits {
     pub max_kept_bytes: u64,
 }
 
-impl Limits {
-    /// Up to this inflated size, in bytes, the compression ratio does not matter.
-    pub const RATIO_FLOOR: u64 = 1 << 20;
+/// Three times the largest body that servers log by default; inflated and digested in no time.
+const DENSE: u64 = 32 << 20;
 
+impl Limits {
     /// For containers whose attachments are larger, or more repetitive, than the default allows:
     /// whatever a ZIP archive without 64-bit extensions can hold. Attachments are digested as
     /// they stream by, so that memory stays bounded.
@@ -40,6 +43,7 @@ impl Limits {
             max_entry_bytes: 256 << 20,
             max_total_bytes: 1 << 30,
             max_ratio: 200,
+            max_dense_bytes: DENSE,
             max_document_bytes: 256 << 20,
             max_kept_bytes: 0,
         }
@@ -47,14 +51,15 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// 10,100 entries, 1 GiB an entry (the largest body that X-Road logs), 4 GiB together, 200:1,
-    /// 16 MiB a document, attachments of up to 10 MiB kept.
+    /// 10,100 entries, 1 GiB an entry (the largest body that X-Road logs), 4 GiB together, of it 32 MiB
+    /// compressed better than 200:1, 16 MiB a document, attachments of up to 10 MiB kept.
     fn default() -> Self {
         Self {
             max_entries: 10_100,
             max_entry_bytes: 1 << 30,
             max_total_bytes: 4 << 30,
             max_ratio: 200,
+            max_dense_bytes: DENSE,
             max_document_bytes: 16 << 20,
             max_kept_bytes: 10 << 20,
         }

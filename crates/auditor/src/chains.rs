@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 
 use causeway_asic::{Container, entry};
+use causeway_pki::DigestAlgorithm;
 use causeway_signature::hashchain::{self, DigestValue, Input, Resolve};
 use causeway_signature::verify::ChainDocuments;
 use causeway_signature::xades::SignatureDocument;
 use causeway_signature::{SIGNATURE_CHAIN_RESULT, SIGNATURES, SignatureError};
+use causeway_xml::{Document, Limits};
 
 use crate::rules;
 
@@ -78,4 +80,24 @@ pub(crate) fn stated_digests(
         stated.extend(covered.into_iter().map(|covered| (covered.uri, covered.stated)));
     }
     stated
+}
+
+/// The digest algorithms that a chain document, or a chain's result, names; of one that cannot be read,
+/// none. Whether it holds is judged elsewhere.
+pub(crate) fn stated_algorithms(document: &[u8]) -> Vec<DigestAlgorithm> {
+    let limits = Limits { max_bytes: 8 << 20, ..Limits::default() };
+    let Ok(document) = Document::parse(document, &limits) else { return Vec::new() };
+    let mut found = Vec::new();
+    for element in document.root().descendants() {
+        let algorithm = match element.name() {
+            "DigestMethod" | "DefaultDigestMethod" => element.attribute("Algorithm"),
+            _ => None,
+        };
+        if let Some(algorithm) = algorithm.and_then(DigestAlgorithm::from_uri)
+            && !found.contains(&algorithm)
+        {
+            found.push(algorithm);
+        }
+    }
+    found
 }

@@ -1,17 +1,18 @@
 //! The commands of the binary.
 
 use std::fs::File;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use causeway_asic::{AsicError, Container, Limits};
+use causeway_console::say;
 use causeway_globalconf::GlobalConf;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::text::clean;
 use crate::{Report, configuration, extract, judge, refuse, render};
 
 /// Everything that was judged is valid.
@@ -50,7 +51,7 @@ enum Command {
         /// Count a container as not valid when something that was signed is not in it.
         #[arg(long)]
         complete: bool,
-        /// Allow attachments of more than 1 GiB, and such as compress better than 200:1.
+        /// Allow attachments of more than 1 GiB, and more than 32 MiB of what compresses better than 200:1.
         #[arg(long)]
         large: bool,
     },
@@ -62,7 +63,7 @@ enum Command {
         /// The folder to put them into.
         #[arg(long, value_name = "FOLDER")]
         to: PathBuf,
-        /// Allow attachments of more than 1 GiB, and such as compress better than 200:1.
+        /// Allow attachments of more than 1 GiB, and more than 32 MiB of what compresses better than 200:1.
         #[arg(long)]
         large: bool,
     },
@@ -75,7 +76,15 @@ fn parse_time(text: &str) -> Result<OffsetDateTime, String> {
 
 /// Runs the command that the process's arguments ask for.
 pub fn run() -> ExitCode {
-    ExitCode::from(match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help that cannot be printed is no reason to fail in another way.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(NOT_JUDGED));
+        }
+    };
+    ExitCode::from(match arguments.command {
         Command::Verify { files, conf, at, json, complete, large } => {
             let limits = limits(large);
             match configuration::read(&conf) {
@@ -87,7 +96,7 @@ pub fn run() -> ExitCode {
             match extract::extract(&file, &to, &limits(large)) {
                 Ok(written) => {
                     for path in written {
-                        say(&path.display().to_string());
+                        say(path.display());
                     }
                     ALL_VALID
                 }
@@ -102,13 +111,8 @@ fn limits(large: bool) -> Limits {
 }
 
 fn complain(text: &str) -> u8 {
-    eprintln!("auditor: {text}");
+    causeway_console::complain(format_args!("auditor: {text}"));
     NOT_JUDGED
-}
-
-/// Prints a line; that nobody reads it (`auditor … | head`) changes nothing about the judgement.
-fn say(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 struct Verify {
@@ -142,7 +146,7 @@ fn verify(files: &[PathBuf], options: &Verify) -> u8 {
     let mut outcomes = Vec::new();
     if !options.json {
         for problem in options.conf.problems() {
-            eprintln!("auditor: in the configuration: {problem}");
+            complain(&format!("in the configuration: {problem}"));
         }
     }
     for path in files {
@@ -172,7 +176,7 @@ fn verify(files: &[PathBuf], options: &Verify) -> u8 {
             files: outcomes,
         };
         match serde_json::to_string_pretty(&document) {
-            Ok(text) => say(&text),
+            Ok(text) => say(text),
             Err(error) => return complain(&error.to_string()),
         }
     }
@@ -181,16 +185,21 @@ fn verify(files: &[PathBuf], options: &Verify) -> u8 {
 
 fn print(outcome: &Outcome) {
     match (&outcome.report, &outcome.error) {
-        (Some(report), _) => say(&render(&outcome.file, report)),
-        (None, error) => eprintln!(
-            "{}: NOT JUDGED: {}\n",
-            outcome.file,
-            error.as_deref().unwrap_or("cannot be read")
-        ),
+        (Some(report), _) => say(render(&outcome.file, report)),
+        (None, error) => {
+            let error = error.as_deref().unwrap_or("cannot be read");
+            let file = clean(&outcome.file);
+            causeway_console::complain(format_args!("{file}: NOT JUDGED: {error}\n"));
+        }
     }
 }
 
 fn judge_file(path: &Path, options: &Verify) -> Result<Report, AsicError> {
+    // A folder can be opened too, and a pipe would be waited for.
+    if !std::fs::metadata(path)?.is_file() {
+        let kind = std::io::ErrorKind::InvalidInput;
+        return Err(std::io::Error::new(kind, "is not a file").into());
+    }
     let file = File::open(path)?;
     match Container::read_unchecked(file, &options.limits) {
         Ok(container) => Ok(judge(&container, &options.conf, options.at)),

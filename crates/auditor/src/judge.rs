@@ -1,6 +1,8 @@
 //! The judgement, in X-Road's order (`AsicContainerVerifier.verify`).
 
+use bytes::Bytes;
 use causeway_asic::{AsicError, Container, entry};
+use causeway_console::{name, readable, time};
 use causeway_globalconf::GlobalConf;
 use causeway_message::{Fault, Sender, sender_of};
 use causeway_pki::ocsp::{self, OcspResponse};
@@ -14,10 +16,10 @@ use causeway_signature::xades::SignatureDocument;
 use causeway_signature::{MESSAGE, SIGNATURE_CHAIN_RESULT, SignatureError};
 use time::{Duration, OffsetDateTime};
 
-use crate::chains::{judge_timestamp_chain, stated_digests};
+use crate::chains::{judge_timestamp_chain, stated_algorithms, stated_digests};
 use crate::report::{
     Check, Failure, MessageFacts, NotCovered, OcspFacts, Report, SignerFacts, TimestampFacts,
-    Verdict, shown,
+    Verdict,
 };
 use crate::rules;
 
@@ -61,7 +63,7 @@ fn structure_failure(error: &AsicError) -> Failure {
 fn failure(code: &str, message: String, stricter_rule: Option<String>) -> Failure {
     Failure {
         code: code.to_owned(),
-        message,
+        message: readable(&message),
         stricter_rule,
         next_step: rules::next_step(code).to_owned(),
     }
@@ -86,6 +88,7 @@ impl Judge<'_> {
             SignatureDocument::parse(&self.container.signatures).map_err(|e| signature_failure(&e));
         let document = self.check("signature document", document)?;
         self.note_signature(&document);
+        self.note_digests(&document);
         let sender = sender_of(&self.container.message);
         self.note_message(sender.as_ref().ok());
         let required = required_reference(&document);
@@ -149,6 +152,39 @@ impl Judge<'_> {
             let text = "The signature is of a strength that is no longer used (RSA below 2048 bits, or \
                 SHA-1): it proves what it did when it was made.";
             self.report.notes.push(text.into());
+        }
+    }
+
+    /// Notes where digests are used of which somebody may have made two files with the same.
+    fn note_digests(&mut self, document: &SignatureDocument) {
+        let container = self.container;
+        let references: Vec<_> =
+            document.references().iter().map(|reference| reference.digest.algorithm).collect();
+        let in_chains = |parts: [&Option<Bytes>; 2]| {
+            parts.into_iter().flatten().flat_map(|part| stated_algorithms(part)).collect()
+        };
+        let places: [(&str, Vec<DigestAlgorithm>); 3] = [
+            ("the signature's references", references),
+            (
+                "the signature's hash chain",
+                in_chains([&container.sig_hash_chain_result, &container.sig_hash_chain]),
+            ),
+            (
+                "the timestamp's hash chain",
+                in_chains([&container.ts_hash_chain_result, &container.ts_hash_chain]),
+            ),
+        ];
+        for weak in [DigestAlgorithm::Sha1, DigestAlgorithm::Sha224] {
+            let found = places.iter().filter(|(_, used)| used.contains(&weak));
+            let found: Vec<&str> = found.map(|(place, _)| *place).collect();
+            if !found.is_empty() {
+                self.report.notes.push(format!(
+                    "{} is used in {}: it is no longer held to be strong enough, and proves what it did \
+                     when it was made.",
+                    weak.name(),
+                    found.join(" and in ")
+                ));
+            }
         }
     }
 
@@ -382,10 +418,10 @@ fn ocsp_facts(
     let trust = conf.ocsp_trust(issuer);
     let responder = ocsp::verify_signature(response, subject, &issuer.certificate, &trust).ok();
     Some(OcspFacts {
-        certificate: subject.subject_rfc2253(),
+        certificate: name(&subject.subject_rfc2253()),
         produced_at: response.produced_at(),
         this_update: response.this_update(),
-        responder: responder.map(|responder| responder.subject_rfc2253()),
+        responder: responder.map(|responder| name(&responder.subject_rfc2253())),
     })
 }
 
@@ -422,5 +458,5 @@ fn failed_check(error: &SignatureError) -> &'static str {
 pub(crate) fn moment(report: &Report) -> Option<String> {
     let at = report.judged_at?;
     let stamped = report.timestamp.as_ref().map(|t| t.time);
-    Some(if stamped == Some(at) { "the time of the timestamp".into() } else { shown(at) })
+    Some(if stamped == Some(at) { "the time of the timestamp".into() } else { time(at) })
 }

@@ -1,5 +1,6 @@
 //! What the auditor has to say of a container.
 
+use causeway_console::name;
 use causeway_pki::Certificate;
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
@@ -116,9 +117,9 @@ pub struct MessageFacts {
 /// A certificate in short.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CertificateFacts {
-    /// The subject (RFC 2253).
+    /// The subject (RFC 2253, with attributes that it has no keyword for as [`name`] writes them).
     pub subject: String,
-    /// The issuer (RFC 2253).
+    /// The issuer, likewise.
     pub issuer: String,
     /// The serial number, decimal.
     pub serial: String,
@@ -135,8 +136,8 @@ pub struct CertificateFacts {
 impl From<&Certificate> for CertificateFacts {
     fn from(certificate: &Certificate) -> Self {
         Self {
-            subject: certificate.subject_rfc2253(),
-            issuer: certificate.issuer_rfc2253(),
+            subject: name(&certificate.subject_rfc2253()),
+            issuer: name(&certificate.issuer_rfc2253()),
             serial: certificate.serial_decimal(),
             not_before: certificate.not_before(),
             not_after: certificate.not_after(),
@@ -196,8 +197,8 @@ pub struct NotCovered {
     pub signed_digest: Option<String>,
 }
 
-/// Times as the reports show them.
-pub(crate) fn shown(time: OffsetDateTime) -> String {
+/// Times as programs have them: with all that the authority attests.
+fn shown(time: OffsetDateTime) -> String {
     time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
 }
 

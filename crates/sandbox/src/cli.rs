@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use causeway_console::complain;
 use causeway_keys::KeyKind;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -61,14 +62,20 @@ pub fn main() -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
-        Ok(runtime) => runtime.block_on(run::run(&asked)),
+        Ok(runtime) => {
+            let done = runtime.block_on(run::run(&asked));
+            // What a start that was broken off is still doing is short; what it was to do is not wanted.
+            runtime.shutdown_timeout(Duration::from_secs(2));
+            done
+        }
         Err(error) => Err(crate::SandboxError::part("tokio")(error)),
     };
+    run::clean_up();
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("{}", asked.language.failed(&asked.language.error(&error)));
+            complain(asked.language.failed(&asked.language.error(&error)));
             ExitCode::from(FAILURE)
         }
     }

@@ -34,6 +34,9 @@ pub enum SandboxError {
     /// The data folder holds something else, or an ecosystem that was never completed.
     #[error("{} is neither empty nor a finished sandbox", .0.display())]
     NotASandbox(PathBuf),
+    /// Another sandbox is setting itself up in the data folder.
+    #[error("another sandbox is setting itself up in {}", .0.display())]
+    BeingMade(PathBuf),
     /// A kept ecosystem was made with other options.
     #[error("{} was made with {option} {was}, not {asked}", folder.display())]
     MadeOtherwise {

@@ -120,6 +120,8 @@ pub enum Step {
 pub enum StepState {
     /// It has begun.
     Begun,
+    /// So many of its parts are done, and it goes on.
+    Reached(usize),
     /// It is done, after this time.
     Done(Duration),
 }

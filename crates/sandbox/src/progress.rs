@@ -7,6 +7,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use causeway_keys::KeyKind;
+
 use crate::options::{Step, StepState};
 use crate::texts::Language;
 
@@ -31,7 +33,17 @@ impl Reporter {
         let text = self.language.step(step);
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         match state {
-            StepState::Begun => under_way.push((step.clone(), text)),
+            StepState::Begun => {
+                self.reached(step, 0);
+                under_way.push((step.clone(), text));
+            }
+            StepState::Reached(done) => {
+                if let Some(text) = self.reached(step, done)
+                    && let Some((_, shown)) = under_way.iter_mut().find(|(other, _)| other == step)
+                {
+                    *shown = text;
+                }
+            }
             StepState::Done(time) => {
                 under_way.retain(|(other, _)| other != step);
                 self.line(&text, Some(time));
@@ -42,6 +54,17 @@ impl Reporter {
             let _ = write!(io::stderr(), "  … {text}\r");
             let _ = io::stderr().flush();
         }
+    }
+
+    /// Shows how far a step has come that takes its time; gives the text for a terminal. Elsewhere it is
+    /// a line of its own, except of keys that are made in no time.
+    fn reached(&self, step: &Step, done: usize) -> Option<String> {
+        let Step::Keys(count, kind) = step else { return None };
+        let text = self.language.making_keys(done, *count, &kind.to_string());
+        if !self.terminal && *kind != KeyKind::EcP256 && done < *count {
+            let _ = writeln!(io::stderr(), "… {text}");
+        }
+        Some(text)
     }
 
     /// Shows something that is done.

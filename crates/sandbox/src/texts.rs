@@ -124,6 +124,10 @@ texts! {
         en: "{count} keys of kind {kind}",
         vi: "{count} khóa loại {kind}"
     }
+    making_keys(made: usize, count: usize, kind: &str) {
+        en: "{made} of {count} keys of kind {kind}",
+        vi: "{made} trên {count} khóa loại {kind}"
+    }
     step_certificates {
         en: "Certificates and configuration files",
         vi: "Chứng thư và tệp cấu hình"
@@ -239,6 +243,10 @@ texts! {
         en: "{path} is not empty, and not the folder of a sandbox that was set up to its end. Name another folder, or remove it.",
         vi: "{path} không trống và không phải thư mục của một sandbox đã thiết lập xong. Hãy chọn thư mục khác hoặc xóa nó."
     }
+    being_made(path: &str) {
+        en: "Another sandbox is setting itself up in {path}. Wait for it, or name another folder.",
+        vi: "Một sandbox khác đang thiết lập trong {path}. Hãy chờ nó hoặc chọn thư mục khác."
+    }
     made_otherwise(path: &str, option: &str, was: &str, asked: &str) {
         en: "{path} was made with {option} {was}, not {asked}. Say {option} {was}, or name another folder.",
         vi: "{path} được tạo với {option} {was}, không phải {asked}. Hãy dùng {option} {was} hoặc chọn thư mục khác."
@@ -269,6 +277,7 @@ impl Language {
                 self.no_address(&address.to_string(), &error.to_string())
             }
             SandboxError::NotASandbox(path) => self.not_a_sandbox(&path.display().to_string()),
+            SandboxError::BeingMade(path) => self.being_made(&path.display().to_string()),
             SandboxError::MadeOtherwise { folder, option, was, asked } => {
                 self.made_otherwise(&folder.display().to_string(), option, was, asked)
             }

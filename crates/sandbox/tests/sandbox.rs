@@ -2,10 +2,15 @@
 //! crates use, and the binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use causeway_asic::archive::{Archive, ArchiveWriter};
+use causeway_pki::DigestAlgorithm;
 use sandbox::world::{Topology, World};
 use sandbox::{
     Addresses, Call, Ecosystem, Exchange, Options, Ports, evidence, records, story, texts,
@@ -38,20 +43,144 @@ async fn every_exchange_of_the_story_is_proven() {
     ] {
         assert!(folder.path().join(name).is_file(), "{name}");
     }
-    let checked = Command::new("sh").arg(folder.path().join("check.sh")).output().unwrap();
-    let (said, _) = texts_of(&checked);
-    if checked.status.code() == Some(2) && said.contains("is not installed") {
-        eprintln!("SKIPPED: evidence is not checked with tools of others: {said}");
-    } else {
-        assert!(checked.status.success() && said.matches("  ok ").count() > 36, "{said}");
-    }
     let conf = auditor::configuration::read(&folder.path().join("verificationconf")).unwrap();
     let mut container = std::fs::read(folder.path().join("03-request-ss1.asice")).unwrap();
     assert!(evidence::judge(&container, &conf).is_valid());
     let middle = container.len() / 2;
     container[middle] ^= 1;
     assert!(!evidence::judge(&container, &conf).is_valid());
+    let checked = Command::new("sh").arg(folder.path().join("check.sh")).output().unwrap();
+    let (said, _) = texts_of(&checked);
+    if checked.status.code() == Some(2) && said.contains("is not installed") {
+        eprintln!("SKIPPED: evidence is not checked with tools of others: {said}");
+    } else {
+        assert!(checked.status.success() && said.matches("  ok ").count() == 50, "{said}");
+        the_page_holds_of_evidence(folder.path());
+        forgeries_are_refused(folder.path());
+    }
     ecosystem.stop().await;
+}
+
+/// Takes the page's steps for the global configuration in the folder as it was left.
+fn the_page_holds_of_evidence(folder: &std::path::Path) {
+    let page = std::fs::read_to_string(folder.join("verify-by-hand.md")).unwrap();
+    for step in ["configuration-signature", "configuration-files"] {
+        let (_, commands) = page.split_once(&format!("<!-- step: {step} -->\n```sh\n")).unwrap();
+        let (commands, _) = commands.split_once("```").unwrap();
+        let done =
+            Command::new("sh").args(["-euc", commands]).current_dir(folder).output().unwrap();
+        assert!(done.status.success(), "{step}: {:?}", texts_of(&done));
+        assert!(texts_of(&done).0.contains(if step.ends_with("files") {
+            "/shared-params.xml"
+        } else {
+            "Verified OK"
+        }));
+    }
+}
+
+/// Runs the evidence's script over forged containers, one at a time.
+fn forgeries_are_refused(folder: &std::path::Path) {
+    let original = std::fs::read(folder.join("03-response-ss1.asice")).unwrap();
+    let parts = unpack(&original);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "asice") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let digest = |bytes: &[u8]| {
+        base64::engine::general_purpose::STANDARD.encode(DigestAlgorithm::Sha512.digest(bytes))
+    };
+    let body = &parts["attachment1"];
+    let forged = [body.as_slice(), b" "].concat();
+    let text = |name: &str| String::from_utf8(parts[name].clone()).unwrap();
+    let chain = text("sig-hashchain.xml");
+    assert!(chain.contains(&digest(body)));
+    let stray = format!(
+        "<HashStep id=\"STEP9\"><DataRef URI=\"/attachment1\"><ds:DigestValue \
+         xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\">{}</ds:DigestValue></DataRef></HashStep></HashChain>",
+        digest(&forged)
+    );
+    let aside = chain.replace("/attachment1", "/attachment9").replace("</HashChain>", &stray);
+    assert_ne!(aside, chain);
+    let signatures = text("META-INF/signatures.xml");
+    let comment = "<!-- <ds:SignedInfo><ds:Reference URI=\"/attachment1\"><ds:Reference \
+                   URI=\"/message.xml\"></ds:SignedInfo> --></ds:Signature>";
+    let shown = signatures.replace("</ds:Signature>", comment);
+    let other = signatures.replace("signature-value", "signature-valuf");
+    let ts_chain =
+        text("ts-hashchain.xml").replace(&digest(signatures.as_bytes()), &digest(other.as_bytes()));
+    assert_ne!(ts_chain, text("ts-hashchain.xml"));
+    let forged = |more: &[(&str, Option<&str>)]| {
+        let mut parts = parts.clone();
+        parts.insert("attachment1".into(), forged.clone());
+        for (name, content) in more {
+            match content {
+                Some(content) => parts.insert((*name).into(), content.as_bytes().to_vec()),
+                None => parts.remove(*name),
+            };
+        }
+        parts
+    };
+    let with_its_digest = chain.replace(&digest(body), &digest(&forged(&[])["attachment1"]));
+    let mut unsigned = parts.clone();
+    unsigned.insert("attachment2".into(), b"more".to_vec());
+    for (what, parts, failed) in [
+        ("nothing", parts.clone(), ""),
+        ("the body", forged(&[]), "covers"),
+        ("its digest too", forged(&[("sig-hashchain.xml", Some(&with_its_digest))]), "covers"),
+        ("a step aside", forged(&[("sig-hashchain.xml", Some(&aside))]), "covers"),
+        ("no chain", forged(&[("sig-hashchain.xml", None)]), "covers"),
+        (
+            "other names for the eye",
+            forged(&[
+                ("META-INF/signatures.xml", Some(&shown)),
+                ("sig-hashchain.xml", None),
+                ("META-INF/timestamp.tst", None),
+            ]),
+            "covers",
+        ),
+        ("another file", unsigned, "covers"),
+        (
+            "the signature document, and its digest",
+            {
+                let mut parts = parts.clone();
+                parts.insert("META-INF/signatures.xml".into(), other.into_bytes());
+                parts.insert("ts-hashchain.xml".into(), ts_chain.into_bytes());
+                parts
+            },
+            "timestamp",
+        ),
+    ] {
+        std::fs::write(folder.join("01-forged.asice"), pack(&parts)).unwrap();
+        let checked = Command::new("sh").arg(folder.join("check.sh")).output().unwrap();
+        let (said, _) = texts_of(&checked);
+        let failures: Vec<_> = said.lines().filter(|line| line.contains("FAILED")).collect();
+        assert_eq!(checked.status.code(), Some((!failed.is_empty()).into()), "{what}: {said}");
+        assert!(
+            failed.is_empty() == failures.is_empty()
+                && (failed.is_empty() || failures.iter().any(|line| line.contains(failed))),
+            "{what}: {said}"
+        );
+    }
+}
+
+type Parts = BTreeMap<String, Vec<u8>>;
+
+fn unpack(container: &[u8]) -> Parts {
+    let mut archive =
+        Archive::open(std::io::Cursor::new(container), &causeway_asic::Limits::default()).unwrap();
+    let entries = archive.entries().to_vec();
+    let read = |entry| archive.read(entry, 1 << 20).unwrap();
+    entries.iter().map(|entry| entry.name().to_owned()).zip(entries.iter().map(read)).collect()
+}
+
+fn pack(parts: &Parts) -> Vec<u8> {
+    let mut archive = ArchiveWriter::new(Vec::new(), time::OffsetDateTime::UNIX_EPOCH);
+    for (name, content) in parts {
+        archive.deflate(name, content).unwrap();
+    }
+    archive.finish("").unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,6 +293,11 @@ fn the_program_stays_up_until_it_is_told_to_stop() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let judge = lines.find(|line| line.contains(" verify request.asice ")).unwrap();
+    // The auditor is called as it can be from any folder.
+    let judge = judge.trim().strip_prefix("&& ").unwrap();
+    let program = judge.split(' ').find(|word| word.starts_with('/')).unwrap_or_default();
+    assert!(std::path::Path::new(program).is_file(), "{judge}");
     let log = lines.find(|line| line.trim_start().starts_with("log ")).unwrap();
     let folder = std::path::Path::new(log.split_whitespace().last().unwrap()).parent().unwrap();
     assert!(lines.any(|line| line == "Stop with Ctrl-C."));
@@ -172,6 +306,56 @@ fn the_program_stays_up_until_it_is_told_to_stop() {
     assert!(told.success());
     assert!(child.wait().unwrap().success());
     assert!(!folder.exists());
+}
+
+/// Starts the program with keys that take long to make, and tells it to stop while they are made.
+#[test]
+fn the_program_can_be_stopped_while_it_makes_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for (kept, signal) in [(false, "-INT"), (false, "-HUP"), (true, "-INT"), (true, "-KILL")] {
+        let base = free_base();
+        let mut command = sandbox(&["--once", "--key", "rsa3072", "--port-base", &base]);
+        command.env("TMPDIR", folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
+        if kept {
+            command.arg("--data").arg(&data);
+        }
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line == "… 0 of 5 keys of kind rsa3072"));
+        // What goes on beside is at work too.
+        std::thread::sleep(Duration::from_millis(50));
+        let told = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        assert!(!child.wait().unwrap().success());
+        let rest: Vec<String> = lines.collect();
+        assert!(!rest.iter().any(|line| line.contains("The ecosystem is up")), "{rest:?}");
+        let left = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        assert_eq!(left.filter(|path| *path != data).collect::<Vec<_>>(), Vec::<PathBuf>::new());
+    }
+    // What was broken off does not stand in the way.
+    assert!(data.join("sandbox.begun").is_file());
+    let base = free_base();
+    let mut command = sandbox(&["--once", "--key", "p256", "--port-base", &base, "--data"]);
+    let output = command.arg(&data).output().unwrap();
+    assert!(output.status.success(), "{:?}", texts_of(&output));
+    assert!(data.join("sandbox.json").is_file() && !data.join("sandbox.begun").exists());
+}
+
+/// As behind `| head`, once it has ended.
+#[test]
+fn nobody_who_reads_changes_nothing() {
+    let status = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = sandbox(arguments);
+        command.stdout(writer.try_clone().unwrap()).stderr(writer).status().unwrap().code()
+    };
+    assert_eq!(status(&["--once", "--key", "p256", "--port-base", &free_base()]), Some(0));
+    let load = ["load", "--seconds", "1", "--warm-up", "0", "--key", "p256", "--port-base"];
+    assert_eq!(status(&[&load[..], &[&free_base()]].concat()), Some(0));
+    assert_eq!(status(&["--help"]), Some(0));
+    assert_eq!(status(&["--once", "--data", env!("CARGO_MANIFEST_DIR")]), Some(2));
 }
 
 #[test]

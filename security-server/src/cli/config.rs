@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use causeway_console::{Program, quote};
 use causeway_keys::{PinSource, SoftwareToken, Usage};
 use serde_json::{Value, json};
 
 use super::Refusal;
 use super::console::Console;
-use super::place::saved_global_conf;
+use super::place::{program, saved_global_conf};
 use crate::settings::Settings;
 
 #[derive(Debug, clap::Args)]
@@ -53,7 +54,8 @@ pub(super) fn check(file: &Path, as_json: bool, console: &mut Console<'_>) -> Re
         }
         Err(errors) => return Err(errors.into()),
     };
-    let missing = missing(&settings);
+    let program = program(&format!("--config {}", quote(file)));
+    let missing = missing(&settings, &program);
     let doubts =
         saved_global_conf(&settings).map(|conf| settings.doubts(&conf)).unwrap_or_default();
     if as_json {
@@ -76,7 +78,7 @@ pub(super) fn check(file: &Path, as_json: bool, console: &mut Console<'_>) -> Re
 }
 
 /// What the server needs besides its configuration before it can relay messages.
-fn missing(settings: &Settings) -> Vec<String> {
+fn missing(settings: &Settings, program: &Program) -> Vec<String> {
     let mut missing = Vec::new();
     if let PinSource::Environment(name) = &settings.token.pin
         && std::env::var_os(name).is_none()
@@ -86,7 +88,7 @@ fn missing(settings: &Settings) -> Vec<String> {
     let token = match SoftwareToken::open(&settings.token.dir) {
         Ok(token) => token,
         Err(error) => {
-            missing.push(format!("{error}; make one with `security-server keys init`"));
+            missing.push(format!("{error}; make one with {}", program.command("keys init")));
             return missing;
         }
     };
@@ -96,9 +98,10 @@ fn missing(settings: &Settings) -> Vec<String> {
         keys.flat_map(|key| &key.certificates).filter(|info| info.active)
     };
     if active(Usage::Authentication).next().is_none() {
-        missing.push(
-            "no active authentication certificate; see `security-server keys list`".to_owned(),
-        );
+        missing.push(format!(
+            "no active authentication certificate; see {}",
+            program.command("keys list")
+        ));
     }
     let mut members: Vec<_> = settings.clients.iter().map(|client| client.id.member()).collect();
     members.sort();
@@ -106,7 +109,8 @@ fn missing(settings: &Settings) -> Vec<String> {
     for member in members {
         if !active(Usage::Signing).any(|info| info.member.as_ref() == Some(member)) {
             missing.push(format!(
-                "no active signing certificate for {member}; see `security-server keys list`"
+                "no active signing certificate for {member}; see {}",
+                program.command("keys list")
             ));
         }
     }

@@ -103,7 +103,7 @@ pub fn execute(
         Err(Refusal::Output(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => 0,
         Err(Refusal::Said) => 1,
         Err(refusal) => {
-            let _ = writeln!(err, "{refusal}");
+            let _ = writeln!(err, "{}", causeway_console::readable(&refusal.to_string()));
             1
         }
     }

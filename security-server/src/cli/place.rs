@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use causeway_console::{Program, quote};
 use causeway_globalconf::GlobalConf;
 use causeway_keys::{Pin, PinPolicy, PinSource, SoftwareToken};
 
@@ -48,6 +49,15 @@ impl PinArguments {
     fn source(&self) -> Option<PinSource> {
         source(self.pin_file.as_deref(), self.pin_env.as_deref())
     }
+
+    /// How a further command says the same.
+    fn option(&self) -> Option<String> {
+        let file = self.pin_file.as_deref().map(|file| format!("--pin-file {}", quote(file)));
+        file.or_else(|| {
+            let name = self.pin_env.as_deref()?;
+            Some(format!("--pin-env {}", quote(name.as_ref())))
+        })
+    }
 }
 
 impl NewPinArguments {
@@ -68,8 +78,8 @@ pub(super) struct Found {
     pub(super) folder: PathBuf,
     /// The configuration, when one was named.
     pub(super) settings: Option<Settings>,
-    /// How a further command names this token.
-    pub(super) option: String,
+    /// How further commands are to be typed: for this token, with the PIN from the same place.
+    pub(super) program: Program,
     pin: Option<PinSource>,
 }
 
@@ -87,13 +97,18 @@ impl TokenPlace {
                 ));
             }
         };
-        let option = match (&self.token, &self.config) {
-            (Some(folder), _) => format!("--token {}", folder.display()),
-            (None, Some(file)) => format!("--config {}", file.display()),
-            (None, None) => String::new(),
-        };
-        Ok(Found { folder, settings, option, pin })
+        let config = self.config.as_deref().map(|file| format!("--config {}", quote(file)));
+        let token = self.token.as_deref().map(|folder| format!("--token {}", quote(folder)));
+        let options: Vec<String> =
+            [config, token, self.pin.option()].into_iter().flatten().collect();
+        let program = program(&options.join(" "));
+        Ok(Found { folder, settings, program, pin })
     }
+}
+
+/// This program, for commands that end with options.
+pub(super) fn program(options: &str) -> Program {
+    Program::of_process("security-server", options)
 }
 
 impl Found {
@@ -101,8 +116,8 @@ impl Found {
     pub(super) fn open(&self) -> Result<SoftwareToken, Refusal> {
         SoftwareToken::open(&self.folder).map_err(|error| match error {
             causeway_keys::KeysError::NoToken(_) => Refusal::because(format!(
-                "{error}; make one with `security-server keys init {}`",
-                self.option
+                "{error}; make one with {}",
+                self.program.command("keys init")
             )),
             other => Refusal::because(other),
         })

@@ -227,6 +227,73 @@ fn pins() {
     assert_eq!(command(&["keys", "delete", "--requests-of", &id, "--yes", "--token", &token]).0, 0);
 }
 
+/// The commands between backticks in a text, with words filled in.
+fn commands_in(text: &str, fill: &[(&str, &str)]) -> Vec<Vec<String>> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    let word = |word: &str| {
+        let filled = fill.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
+        filled.unwrap_or(word).to_owned()
+    };
+    quoted.map(|line| line.split(' ').skip(1).map(word).collect()).collect()
+}
+
+/// Runs a command as it was printed, with more words behind it; gives what it prints.
+fn pasted(words: &[String], more: &[&str]) -> String {
+    let words: Vec<&str> = words.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    let (code, out, err) = command(&words);
+    assert_eq!(code, 0, "{words:?}: {out}{err}");
+    out
+}
+
+#[test]
+fn commands_that_are_printed_can_be_pasted() {
+    let place = Place::new();
+    let config = place.text("server.toml");
+    let file = place.text("request.csr");
+    let fill =
+        [("PROFILE", "fivrk"), ("NAME", "Ministry"), ("HOST", "ss1.example"), ("FILE", &*file)];
+    let (_, out, _) = command(&["run", "--check", "--config", &config]);
+    let [init] = &commands_in(&out, &fill)[..] else { panic!("{out}") };
+    let out = pasted(init, &[]);
+    let made = commands_in(&out, &fill);
+    assert_eq!(made.len(), 2, "{out}");
+    for generate in &made {
+        let out = pasted(generate, &["--kind", "p256"]);
+        let [request] = &commands_in(&out, &fill)[..] else { panic!("{out}") };
+        let out = pasted(request, &[]);
+        assert!(out.contains("serialNumber=DEV/SS1/GOV") && !out.contains("=#"), "{out}");
+        let usage = match request.iter().any(|word| word == "--member") {
+            true => KeyUsage::NON_REPUDIATION,
+            false => KeyUsage::DIGITAL_SIGNATURE,
+        };
+        place.issue(Path::new(&file), usage, "issued.pem");
+        let issued = place.text("issued.pem");
+        let [import] = &commands_in(&out, &[("FILE", &issued)])[..] else { panic!("{out}") };
+        let out = pasted(import, &[]);
+        for activate in commands_in(&out, &[]) {
+            pasted(&activate, &[]);
+        }
+    }
+    let (_, out, _) = command(&["run", "--check", "--config", &config]);
+    assert!(!out.contains("Still missing"), "{out}");
+    let list = place.keys(&["list", "--json"]).1;
+    assert!(list.contains("serialNumber=") && !list.contains("2.5.4.5=#"), "{list}");
+    let (_, _, err) = place.keys(&["activate", "0000"]);
+    pasted(&commands_in(&err, &[])[0], &[]);
+}
+
+#[test]
+fn commands_for_a_token_without_a_configuration_can_be_pasted() {
+    let place = Place::new();
+    let (token, pin) = (place.text("another token"), place.text("pin"));
+    let (code, out, err) = command(&["keys", "init", "--token", &token, "--pin-file", &pin]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains(&format!("--token '{token}' --pin-file {pin}`")), "{out}");
+    let generate = ["keys", "generate", "--usage", "authentication", "--kind", "p256"];
+    let (_, out, _) = command(&[&generate[..], &["--token", &token, "--pin-file", &pin]].concat());
+    assert!(out.contains("--server INSTANCE/CLASS/CODE/SERVER --profile PROFILE --name"), "{out}");
+}
+
 #[test]
 fn wrong_configurations_are_told() {
     let place = Place::new();

@@ -14,7 +14,7 @@ fn desk<'f>(
     files: impl IntoIterator<Item = (&'f str, &'f [u8])>,
 ) -> Desk {
     let desk = Desk::empty();
-    desk.put("directory", directory);
+    desk.put("internalconf", directory);
     desk.put("anchor.xml", anchor);
     for (path, content) in files {
         desk.put(path.strip_prefix('/').unwrap(), content);

@@ -248,17 +248,22 @@ fn check_method(entry: &Listed) -> Result<(), AsicError> {
 }
 
 fn check_bounds(listed: &[Listed], limits: &Limits) -> Result<(), AsicError> {
-    let mut total = 0_u64;
+    let (mut total, mut dense) = (0_u64, 0_u64);
     for entry in listed {
         let name = shown(&entry.name);
         if entry.size > limits.max_entry_bytes {
             let what = format!("'{name}', inflated, in bytes,");
             return Err(AsicError::TooLarge { what, limit: limits.max_entry_bytes });
         }
-        let allowed = entry.compressed.max(1).saturating_mul(limits.max_ratio);
-        if entry.size > Limits::RATIO_FLOOR && entry.size > allowed {
-            let what = format!("the compression ratio of '{name}'");
-            return Err(AsicError::TooLarge { what, limit: limits.max_ratio });
+        if entry.size > entry.compressed.saturating_mul(limits.max_ratio) {
+            dense = dense.saturating_add(entry.size);
+        }
+        if dense > limits.max_dense_bytes {
+            let ratio = limits.max_ratio;
+            let what = format!(
+                "what is at a compression ratio beyond {ratio}, with '{name}', inflated, in bytes,"
+            );
+            return Err(AsicError::TooLarge { what, limit: limits.max_dense_bytes });
         }
         total = total.saturating_add(entry.size);
     }

@@ -175,8 +175,15 @@ fn archives_of_other_kinds() {
 
 #[test]
 fn bombs() {
-    let zeros = vec![0; 3 << 20];
-    assert!(refusal(&archive(&[("message.xml", &zeros)])).contains("compression ratio"));
+    let zeros = vec![0; 33 << 20];
+    assert!(refusal(&archive(&[("attachment1", &zeros)])).contains("compression ratio"));
+    // Nor in slices.
+    let slice = &zeros[..1 << 20];
+    let names: Vec<String> = (1..=33).map(|number| format!("attachment{number}")).collect();
+    let slices: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), slice)).collect();
+    assert!(drain(&archive(&slices[1..])).is_ok());
+    assert!(refusal(&archive(&slices)).contains("compression ratio"));
+    let zeros = &zeros[..3 << 20];
     let small = Limits {
         max_entry_bytes: 1000,
         max_total_bytes: 1500,
@@ -187,7 +194,7 @@ fn bombs() {
         Archive::open(std::io::Cursor::new(bytes), &small).expect_err("must be refused").to_string()
     };
     let kilobyte = vec![1; 1000];
-    assert!(open(&archive(&[("a", &zeros)])).contains("beyond the bound of 1000"));
+    assert!(open(&archive(&[("a", zeros)])).contains("beyond the bound of 1000"));
     assert!(
         open(&archive(&[("a", &kilobyte), ("b", &kilobyte)])).contains("beyond the bound of 1500")
     );
@@ -196,7 +203,7 @@ fn bombs() {
     );
 
     // The headers promise 10 bytes, and the stream gives three million.
-    let mut liar = archive(&[("a", &zeros)]);
+    let mut liar = archive(&[("a", zeros)]);
     let (l, d) = (position(&liar, LOCAL, 0), position(&liar, DIRECTORY, 0));
     liar[l + 22..l + 26].copy_from_slice(&10_u32.to_le_bytes());
     liar[d + 24..d + 28].copy_from_slice(&10_u32.to_le_bytes());
@@ -204,9 +211,20 @@ fn bombs() {
 
     let mut container = sample();
     container.message = vec![b'x'; 17 << 20].into();
-    let large = Limits { max_ratio: 2000, ..Limits::default() };
+    let large = Limits { max_dense_bytes: 1 << 30, ..Limits::default() };
     let error = Container::read(&container.write(CREATED).unwrap(), &large).unwrap_err();
     assert!(matches!(error, AsicError::TooLarge { limit, .. } if limit == 16 << 20), "{error}");
+}
+
+#[test]
+fn honest_bodies_may_compress_well() {
+    let mut container = sample();
+    let zeros = bytes::Bytes::from(vec![0; 10 << 20]);
+    container.attachments = vec![causeway_asic::Attachment::new(1, zeros)];
+    let written = container.write(CREATED).unwrap();
+    assert!(written.len() < 100_000, "{}", written.len());
+    let read = Container::read(&written, &Limits::default()).unwrap();
+    assert!(read.attachments == container.attachments);
 }
 
 #[test]

@@ -153,7 +153,8 @@ fn large_attachments_stream_in_and_out() {
     let refused = Container::read_from(&file, &Limits::default()).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "the compression ratio of 'attachment1' is beyond the bound of 200"
+        "what is at a compression ratio beyond 200, with 'attachment1', inflated, in bytes, is beyond the \
+         bound of 33554432"
     );
     assert!(Container::read_from(&file, &Limits::large()).is_ok());
     let file = write(&mut Endless(1));

@@ -66,6 +66,49 @@ fn exit_status_tells_scripts() {
 }
 
 #[test]
+fn what_is_not_a_file_is_not_judged() {
+    let Some(desk) = Desk::new() else { return };
+    let folder = desk.path("folder");
+    fs::create_dir(&folder).unwrap();
+    let pipe = desk.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [folder, pipe] {
+        let output = desk.verify(&[&path], &[]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains("NOT JUDGED: ") && said.contains("is not a file"), "{said}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+/// As behind `| head`, once it has ended.
+#[test]
+fn nobody_who_reads_changes_nothing() {
+    let Some(desk) = Desk::new() else { return };
+    let valid = desk.container("valid-batch-ts.asice");
+    let invalid = desk.container("wrong-message.asice");
+    let absent = desk.path("absent.asice");
+    let conf = desk.configuration();
+    let status = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Command::new(env!("CARGO_BIN_EXE_auditor"))
+            .args(arguments)
+            .stdout(writer.try_clone().unwrap())
+            .stderr(writer)
+            .status()
+            .unwrap()
+            .code()
+    };
+    assert_eq!(status(&["verify", &valid, "--conf", &conf]), Some(0));
+    assert_eq!(status(&["verify", &invalid, "--conf", &conf, "--json"]), Some(1));
+    assert_eq!(status(&["verify", &valid, &absent, "--conf", &conf]), Some(2));
+    assert_eq!(status(&["verify", &valid, "--conf", &absent]), Some(2));
+    assert_eq!(status(&["--help"]), Some(0));
+    assert_eq!(status(&["verify"]), Some(2));
+}
+
+#[test]
 fn the_report_can_be_read() {
     let Some(desk) = Desk::new() else { return };
     let valid = text(&desk.verify(&[&desk.container("valid-signed-hashchain.asice")], &[]).stdout);
@@ -84,6 +127,13 @@ fn the_report_can_be_read() {
     {
         assert!(invalid.contains(part), "{part:?} in\n{invalid}");
     }
+    // Names and times in what went wrong, too.
+    let early = ["--at", "2020-01-01T00:00:00.5Z"];
+    let output = desk.verify(&[&desk.container("valid-batch-ts.asice")], &early);
+    let page = text(&output.stdout);
+    assert!(page.contains("INVALID") && page.contains("serialNumber=DEV/ss2/COM"), "{page}");
+    assert!(!page.contains("2.5.4.5=#") && !page.contains("+00:00:00"), "{page}");
+    assert!(page.contains("judged at    2020-01-01T00:00:00Z\n"), "{page}");
 }
 
 #[test]
@@ -196,7 +246,7 @@ fn hostile_archives_are_refused_and_leave_nothing_behind() {
         archive.finish("").unwrap()
     };
     let message = ("message.xml", b"<m/>".as_slice());
-    let zeros = vec![0; 8 << 20];
+    let zeros = vec![0; 33 << 20];
     for (name, bytes, part) in [
         ("traversal", made(&[message, ("../escaped", b"x")]), "is not allowed"),
         ("absolute", made(&[message, ("/tmp/escaped", b"x")]), "is not allowed"),

@@ -201,3 +201,34 @@ fn floods_of_markup() {
     .unwrap();
     assert_eq!(code(&report), "invalid_xml");
 }
+
+#[test]
+fn digests_that_are_no_longer_strong_are_told() {
+    let noted = |report: &Report, algorithm: &str, place: &str| {
+        report.notes.iter().any(|note| note.starts_with(algorithm) && note.contains(place))
+    };
+    let Some((conf, container)) = case("valid-batch-ts.asice") else { return };
+    let report = judge(&container, &conf, None);
+    assert!(report.is_valid() && !noted(&report, "SHA-", "is used in"), "{:?}", report.notes);
+    let (sha512, sha1) =
+        ("http://www.w3.org/2001/04/xmlenc#sha512", "http://www.w3.org/2000/09/xmldsig#sha1");
+    let sha224 = "http://www.w3.org/2001/04/xmldsig-more#sha224";
+    let weakened = |bytes: &Bytes, weak: &str| {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        assert!(text.contains(sha512));
+        Bytes::from(text.replacen(sha512, weak, 1))
+    };
+    let report = with_signature(ALONE, |text| text.replace(sha512, sha1)).unwrap();
+    assert!(noted(&report, "SHA-1", "the signature's references"), "{:?}", report.notes);
+
+    let mut changed = container.clone();
+    changed.ts_hash_chain = changed.ts_hash_chain.map(|chain| weakened(&chain, sha224));
+    let report = judge(&changed, &conf, None);
+    assert!(noted(&report, "SHA-224", "the timestamp's hash chain"), "{:?}", report.notes);
+
+    let (conf, mut changed) = case("valid-signed-hashchain.asice").unwrap();
+    let result = changed.sig_hash_chain_result.map(|result| weakened(&result, sha1));
+    changed.sig_hash_chain_result = result;
+    let report = judge(&changed, &conf, None);
+    assert!(noted(&report, "SHA-1", "the signature's hash chain"), "{:?}", report.notes);
+}

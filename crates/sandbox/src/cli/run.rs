@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use causeway_console::{complain, say};
 use security_server::plain_lines::PlainLines;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -48,7 +49,7 @@ async fn tell_story(
     if let (false, Ok(Some(_))) = (once, &told) {
         show::next_steps(language, &ecosystem);
         stop.told().await;
-        eprintln!("\n{}", language.stopping());
+        complain(format_args!("\n{}", language.stopping()));
     }
     ecosystem.stop().await;
     // One that stayed up did what it was asked for.
@@ -73,7 +74,7 @@ async fn play(
     if let Some(folder) = evidence {
         evidence::write(folder, ecosystem, &outcome.configuration, &outcome.judged, language)
             .await?;
-        println!("{}", language.evidence_written(&folder.display().to_string()));
+        say(language.evidence_written(&folder.display().to_string()));
     }
     Ok(outcome.is_verified())
 }
@@ -120,12 +121,12 @@ async fn report(
     key: Option<String>,
 ) -> Result<bool, SandboxError> {
     let seconds = load.duration.as_secs().to_string();
-    eprintln!("… {}", asked.language.loading(&seconds, load.connections));
+    complain(format_args!("… {}", asked.language.loading(&seconds, load.connections)));
     let outcome = drive(plan.clone()).await?;
     let report = Report::new(&plan, key, &outcome);
     if load.json {
         let text = serde_json::to_string_pretty(&report).map_err(SandboxError::part("JSON"))?;
-        println!("{text}");
+        say(text);
     } else {
         show::load(asked.language, &report);
     }
@@ -145,8 +146,12 @@ async fn start(
     let progress = {
         let (reporter, log) = (Arc::clone(reporter), log.clone());
         Arc::new(move |step: &Step, state| {
-            if let Step::Folder(path, _) = step {
+            if let Step::Folder(path, temporary) = step {
                 log.open(path);
+                if *temporary {
+                    // Told once.
+                    let _ = TEMPORARY.set(path.clone());
+                }
             }
             reporter.step(step, state);
         })
@@ -161,17 +166,37 @@ async fn start(
     Ok(Some(ecosystem))
 }
 
-/// SIGINT and SIGTERM, heard from the beginning: one that comes between two waits is not lost.
+/// The temporary folder, once there is one.
+static TEMPORARY: OnceLock<PathBuf> = OnceLock::new();
+
+/// Removes what is left of the temporary folder, with the keys in it: when a start is broken off, its
+/// parts may still write there while the folder goes.
+pub(super) fn clean_up() {
+    const TIMES: usize = 100;
+    let Some(folder) = TEMPORARY.get() else { return };
+    for _ in 0..TIMES {
+        let _ = std::fs::remove_dir_all(folder);
+        if !folder.exists() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// SIGINT, SIGTERM and SIGHUP (the terminal is closed), heard from the beginning: one that comes between
+/// two waits is not lost.
 struct Stop {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
 }
 
 impl Stop {
     fn listen() -> Result<Self, SandboxError> {
         let listen = |kind| signal(kind).map_err(SandboxError::part("signals"));
         let interrupt = listen(SignalKind::interrupt())?;
-        Ok(Self { interrupt, terminate: listen(SignalKind::terminate())? })
+        let hang_up = listen(SignalKind::hangup())?;
+        Ok(Self { interrupt, terminate: listen(SignalKind::terminate())?, hang_up })
     }
 
     /// Waits for a signal. Whoever sends another SIGINT then will not wait for a graceful end.
@@ -179,10 +204,12 @@ impl Stop {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
         }
         if let Ok(mut again) = signal(SignalKind::interrupt()) {
             tokio::spawn(async move {
                 again.recv().await;
+                clean_up();
                 std::process::exit(130);
             });
         }
@@ -235,10 +262,7 @@ impl Log {
         let problem = |line: &&str| line.contains(" WARN ") || line.contains("ERROR ");
         let problems: Vec<&str> = text.lines().filter(problem).collect();
         if read.is_ok() {
-            problems
-                .iter()
-                .skip(problems.len().saturating_sub(MOST))
-                .for_each(|line| eprintln!("{line}"));
+            problems.iter().skip(problems.len().saturating_sub(MOST)).for_each(complain);
         }
     }
 }

@@ -1,5 +1,9 @@
 //! What is printed on standard output: results, and what to try next.
 
+use std::path::{Path, PathBuf};
+
+use causeway_console::{quote, say};
+
 use crate::Ecosystem;
 use crate::ecosystem::folder::log_file;
 use crate::evidence::{Judged, asic_path};
@@ -39,15 +43,15 @@ pub(super) fn story(language: Language, ecosystem: &Ecosystem, outcome: &Outcome
         ]
     };
     let rows: Vec<_> = (1..).zip(&outcome.judged).map(row).collect();
-    println!("\n{}", render(headings, &rows));
+    say(format_args!("\n{}", render(headings, &rows)));
     for failure in outcome.judged.iter().flat_map(Judged::failures) {
-        println!("  {failure}");
+        say(format_args!("  {failure}"));
     }
-    println!("{}", decision(language, outcome));
-    println!(
-        "{}",
-        if outcome.is_verified() { language.all_verified() } else { language.some_not_verified() }
-    );
+    say(decision(language, outcome));
+    say(match outcome.is_verified() {
+        true => language.all_verified(),
+        false => language.some_not_verified(),
+    });
 }
 
 fn verdict(language: Language, judged: &Judged) -> String {
@@ -100,18 +104,37 @@ pub(super) fn next_steps(language: Language, ecosystem: &Ecosystem) {
             language.try_evidence(),
             format!(
                 "curl -o request.asice '{base}{asic}&force' && curl -o conf.zip {base}/verificationconf \\\n    \
-                 && cargo run --release -p auditor -- verify request.asice --conf conf.zip"
+                 && {} verify request.asice --conf conf.zip",
+                auditor()
             ),
         ),
         (language.try_disabled(), ask(rest(&world.archive, "/1"))),
         (language.try_forbidden(), ask(rest(&world.audits, "/1"))),
     ];
-    println!("\n{}", language.try_it());
+    say(format_args!("\n{}", language.try_it()));
     for (what, line) in lines {
-        println!("  # {what}\n  {line}");
+        say(format_args!("  # {what}\n  {line}"));
     }
     addresses(language, ecosystem);
-    println!("\n{}", language.stays_up());
+    say(format_args!("\n{}", language.stays_up()));
+}
+
+/// How the auditor is called from any folder: the program beside this one; else, of a checkout, what cargo
+/// builds; else the one that is installed.
+fn auditor() -> String {
+    let beside = std::env::current_exe().ok().map(|program| program.with_file_name("auditor"));
+    if let Some(beside) = beside.filter(|path| path.is_file()) {
+        return quote(&beside);
+    }
+    // Cargo says it to the programs that it runs.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let manifest = package.as_deref().and_then(Path::parent).and_then(Path::parent);
+    match manifest.map(|folder| folder.join("Cargo.toml")).filter(|path| path.is_file()) {
+        Some(path) => {
+            format!("cargo run --release --manifest-path {} -p auditor --", quote(&path))
+        }
+        None => "auditor".to_owned(),
+    }
 }
 
 fn addresses(language: Language, ecosystem: &Ecosystem) {
@@ -162,10 +185,10 @@ pub(super) fn load(language: Language, report: &Report) {
 }
 
 fn pairs(title: &str, rows: &[(String, String)]) {
-    println!("\n{title}");
+    say(format_args!("\n{title}"));
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     for (name, value) in rows {
         let padding = " ".repeat(width - name.chars().count());
-        println!("  {name}{padding}  {value}");
+        say(format_args!("  {name}{padding}  {value}"));
     }
 }

@@ -1,6 +1,7 @@
-//! The data folder: temporary or kept, and what says that an ecosystem in it is complete.
+//! The data folder: temporary or kept, what says that an ecosystem in it is complete, and what says that
+//! one was begun there.
 
-use std::fs;
+use std::fs::{self, DirEntry, File};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -15,13 +16,17 @@ use crate::{Ports, SandboxError};
 
 const STATE: &str = "sandbox.json";
 const LOG: &str = "sandbox.log";
+/// In a folder from before anything else is until all is: whoever finds it may begin again. Locked while
+/// somebody is at work.
+const BEGUN: &str = "sandbox.begun";
 const FORMAT: u32 = 1;
 
 /// Where the ecosystem is kept.
 #[derive(Debug)]
 pub(crate) enum Folder {
     Temporary(TempDir),
-    Kept(PathBuf),
+    /// With the lock, while an ecosystem is being made there.
+    Kept(PathBuf, Option<File>),
 }
 
 /// What is fixed when an ecosystem is made.
@@ -47,29 +52,70 @@ impl Folder {
         // Absolute, so that the files in it name each other whatever the working folder.
         let path = path.canonicalize().map_err(SandboxError::io(path))?;
         let state = State::read(&path)?;
-        match &state {
-            Some(state) => state.fits(&path, options)?,
-            None => {
-                // A log file may be there already: it is opened before everything else.
-                let mut entries = fs::read_dir(&path).map_err(SandboxError::io(&path))?;
-                if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != LOG)) {
-                    return Err(SandboxError::NotASandbox(path));
-                }
+        let begun = match &state {
+            Some(state) => {
+                state.fits(&path, options)?;
+                None
             }
+            None => Some(begin(&path)?),
+        };
+        Ok((Self::Kept(path, begun), state))
+    }
+
+    /// Writes that the ecosystem is complete.
+    pub(crate) fn finish(&mut self, state: &State) -> Result<(), SandboxError> {
+        state.write(self.path())?;
+        if let Self::Kept(_, begun) = self {
+            *begun = None;
         }
-        Ok((Self::Kept(path), state))
+        Ok(())
     }
 
     pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Temporary(folder) => folder.path(),
-            Self::Kept(path) => path,
+            Self::Kept(path, _) => path,
         }
     }
 
     pub(crate) fn is_temporary(&self) -> bool {
         matches!(self, Self::Temporary(_))
     }
+}
+
+/// Begins in a folder that is empty, or in which another start was broken off: what that one left goes.
+fn begin(folder: &Path) -> Result<File, SandboxError> {
+    let marker = folder.join(BEGUN);
+    // A log file may be there already: it is opened before everything else.
+    let ours = [LOG, BEGUN];
+    let entries = || -> Result<Vec<DirEntry>, SandboxError> {
+        let entries = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        entries.map_err(SandboxError::io(folder))
+    };
+    let others =
+        |entries: &[DirEntry]| entries.iter().any(|e| !ours.iter().any(|o| e.file_name() == *o));
+    if !marker.exists() && others(&entries()?) {
+        return Err(SandboxError::NotASandbox(folder.to_owned()));
+    }
+    let lock = File::create(&marker).map_err(SandboxError::io(&marker))?;
+    lock.try_lock().map_err(|_| SandboxError::BeingMade(folder.to_owned()))?;
+    for entry in entries()? {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let path = entry.path();
+        let removed = match &*name {
+            BEGUN | LOG => Ok(()),
+            "trust" | "registry" => fs::remove_dir_all(&path),
+            "registry.pin" | "anchor.xml" => fs::remove_file(&path),
+            server if server.strip_prefix("ss").is_some_and(|n| n.parse::<u8>().is_ok()) => {
+                fs::remove_dir_all(&path)
+            }
+            // Somebody has put it there since.
+            _ => return Err(SandboxError::NotASandbox(folder.to_owned())),
+        };
+        removed.map_err(SandboxError::io(&path))?;
+    }
+    Ok(lock)
 }
 
 impl State {
@@ -90,10 +136,12 @@ impl State {
     }
 
     /// Says that everything else in the folder is complete.
-    pub(crate) fn write(&self, folder: &Path) -> Result<(), SandboxError> {
+    fn write(&self, folder: &Path) -> Result<(), SandboxError> {
         let text = serde_json::to_vec_pretty(self).map_err(SandboxError::part(STATE))?;
-        let path = folder.join(STATE);
-        fs::write(&path, text).map_err(SandboxError::io(path))
+        // At once: somebody may end the program at any time.
+        let (path, part) = (folder.join(STATE), folder.join(BEGUN));
+        fs::write(&part, text).map_err(SandboxError::io(&part))?;
+        fs::rename(&part, &path).map_err(SandboxError::io(path))
     }
 
     fn fits(&self, folder: &Path, options: &Options) -> Result<(), SandboxError> {
@@ -159,10 +207,12 @@ mod tests {
         let options = Options { data: Some(parent.path().join("data")), ..Options::default() };
         let (folder, state) = Folder::open(&options).unwrap();
         assert!(state.is_none() && !folder.is_temporary());
-        fs::write(log_file(folder.path()), "x").unwrap();
+        let path = folder.path().to_owned();
+        drop(folder);
+        fs::write(log_file(&path), "x").unwrap();
         assert!(Folder::open(&options).unwrap().1.is_none());
         let made = State::new(17_000, options.key, options.topology);
-        made.write(folder.path()).unwrap();
+        made.write(&path).unwrap();
         assert_eq!(Folder::open(&options).unwrap().1, Some(made));
 
         let other = Options { key: KeyKind::EcP256, ..options.clone() };
@@ -170,6 +220,22 @@ mod tests {
         assert!(error.contains("--key rsa2048, not p256"), "{error}");
         let other = Options { ports: Ports::From(18_000), ..options.clone() };
         assert!(matches!(Folder::open(&other), Err(SandboxError::MadeOtherwise { .. })));
+
+        let broken = parent.path().join("broken");
+        let options = Options { data: Some(broken.clone()), ..options };
+        let (begun, _) = Folder::open(&options).unwrap();
+        fs::create_dir_all(broken.join("ss1/data")).unwrap();
+        fs::create_dir(broken.join("trust")).unwrap();
+        fs::write(broken.join("registry.pin"), "x").unwrap();
+        assert!(matches!(Folder::open(&options), Err(SandboxError::BeingMade(_))));
+        drop(begun);
+        let (mut again, state) = Folder::open(&options).unwrap();
+        assert!(state.is_none() && !broken.join("ss1").exists() && !broken.join("trust").exists());
+        again.finish(&State::new(17_000, options.key, options.topology)).unwrap();
+        assert!(!broken.join(BEGUN).exists() && Folder::open(&options).unwrap().1.is_some());
+        fs::rename(broken.join(STATE), broken.join(BEGUN)).unwrap();
+        fs::write(broken.join("mine"), "x").unwrap();
+        assert!(matches!(Folder::open(&options), Err(SandboxError::NotASandbox(_))));
 
         let stranger = Options { data: Some(parent.path().to_owned()), ..options };
         assert!(matches!(Folder::open(&stranger), Err(SandboxError::NotASandbox(_))));

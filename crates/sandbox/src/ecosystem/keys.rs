@@ -1,14 +1,16 @@
 //! The members' keys: made in parallel, since RSA keys take their time, put into each server's
 //! token, and certified by the ecosystem's authority for requests as an operator would make them.
 
+use std::num::NonZero;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use causeway_identifiers::MemberId;
 use causeway_keys::{KeyKind, KeyPair, SoftwareToken, Usage};
 use causeway_pki::Certificate;
 use causeway_pki::issue::{RequestTemplate, SubjectAltName};
 use causeway_trust_services::Purpose;
-use tokio::task::JoinSet;
 
 use super::authorities::{Authorities, PROFILE};
 use super::registry::make_token;
@@ -21,16 +23,40 @@ pub(crate) fn needed(servers: &[ServerPlan]) -> usize {
     servers.iter().map(|server| 1 + server.parties.len()).sum()
 }
 
-/// Makes so many keys.
-pub(crate) async fn make(count: usize, kind: KeyKind) -> Result<Vec<KeyPair>, SandboxError> {
-    let mut making = JoinSet::new();
-    for _ in 0..count {
-        making.spawn_blocking(move || KeyPair::generate(kind));
+/// Makes so many keys, as many at once as there are cores, and says after each how many there are.
+///
+/// On threads of their own: a runtime waits for its blocking tasks when it ends, and nobody who ends the
+/// program meanwhile wants to wait for keys.
+pub(crate) async fn make(
+    count: usize,
+    kind: KeyKind,
+    told: impl Fn(usize),
+) -> Result<Vec<KeyPair>, SandboxError> {
+    let threads = std::thread::available_parallelism().map_or(2, NonZero::get).min(count);
+    let (send, mut made) = tokio::sync::mpsc::unbounded_channel();
+    let left = Arc::new(AtomicUsize::new(count));
+    for _ in 0..threads {
+        let (send, left) = (send.clone(), Arc::clone(&left));
+        let one_more = move || {
+            let take = |left: usize| left.checked_sub(1);
+            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+        };
+        let work = move || {
+            while !send.is_closed() && one_more() {
+                // An error means that nobody waits any more.
+                let _ = send.send(KeyPair::generate(kind));
+            }
+        };
+        std::thread::Builder::new()
+            .name("keys".to_owned())
+            .spawn(work)
+            .map_err(SandboxError::part("keys"))?;
     }
+    drop(send);
     let mut keys = Vec::with_capacity(count);
-    while let Some(made) = making.join_next().await {
-        let made = made.map_err(SandboxError::part("keys"))?;
-        keys.push(made.map_err(SandboxError::part("keys"))?);
+    while let Some(key) = made.recv().await {
+        keys.push(key.map_err(SandboxError::part("keys"))?);
+        told(keys.len());
     }
     Ok(keys)
 }

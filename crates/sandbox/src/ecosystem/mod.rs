@@ -61,7 +61,7 @@ impl Ecosystem {
     pub async fn start(options: Options) -> Result<Self, SandboxError> {
         let world = Arc::new(World::new().map_err(SandboxError::part("identifiers"))?);
         let plans = world.servers(options.topology).map_err(SandboxError::part("identifiers"))?;
-        let (folder, state) = Folder::open(&options)?;
+        let (mut folder, state) = Folder::open(&options)?;
         let ports = state.as_ref().map_or(options.ports, |state| Ports::From(state.port_base));
         let (addresses, reservation) = Addresses::reserve(ports, &plans)?;
         let step = Step::Folder(folder.path().to_owned(), folder.is_temporary());
@@ -75,8 +75,10 @@ impl Ecosystem {
             Some(_) => None,
             None => {
                 options.tell(&step, StepState::Begun);
-                let kind = options.key;
-                Some(tokio::spawn(async move { keys::make(count, kind).await }))
+                let (options, step, kind) = (options.clone(), step.clone(), options.key);
+                let told = move |made| options.tell(&step, StepState::Reached(made));
+                let made = keys::make(count, kind, told);
+                Some(AbortOnDrop(tokio::spawn(made)))
             }
         };
         let authorities = Authorities::start(&path.join("trust"), addresses).await?;
@@ -89,14 +91,14 @@ impl Ecosystem {
             tokio::task::spawn_blocking(open).await.map_err(SandboxError::part("registry"))??
         };
         match making {
-            Some(making) => {
-                let keys = making.await.map_err(SandboxError::part("keys"))??;
+            Some(mut making) => {
+                let keys = (&mut making.0).await.map_err(SandboxError::part("keys"))??;
                 options.tell(&step, StepState::Done(begun.elapsed()));
                 let setting = Setting { world: &world, addresses, path: &path, options: &options };
                 let anchor = setting.up(&plans, keys, &authorities, &registry)?;
                 let anchor_file = path.join("anchor.xml");
                 std::fs::write(&anchor_file, anchor).map_err(SandboxError::io(anchor_file))?;
-                State::new(addresses.base(), options.key, options.topology).write(&path)?;
+                folder.finish(&State::new(addresses.base(), options.key, options.topology))?;
             }
             None => options.tell(&Step::Reopened, StepState::Done(begun.elapsed())),
         }
@@ -306,6 +308,15 @@ impl Systems {
             tax: InformationSystem::start(addresses.tax(), tax::handle).await?,
             portal: InformationSystem::start(addresses.portal(), ask).await?,
         })
+    }
+}
+
+/// A task that ends with whoever waits for it.
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use causeway_asic::Limits;
 use causeway_asic::archive::Archive;
 use central_registry::ConfigurationKind;
+use hyper::StatusCode;
 
 use super::{Judged, file_name, write_file};
 use crate::consumer::Consumer;
@@ -14,6 +15,9 @@ use crate::{Ecosystem, SandboxError};
 
 /// The largest file of a verification configuration that is unpacked, in bytes.
 const MAX_FILE: u64 = 64 << 20;
+
+/// The page for auditors. What its commands do, ours do: there is one copy of them.
+const PAGE: &str = include_str!("../../../../docs/verify-by-hand.md");
 
 /// Writes containers, verification configuration (packed and unpacked), the signed global
 /// configuration with its anchor, certificates, and a text that says how to check them with other
@@ -51,11 +55,38 @@ pub async fn write(
     let registry = Consumer::new(format!("http://{}", ecosystem.addresses().registry()));
     let signed = registry.get("/internalconf?version=6").await?;
     write_file(folder, "internalconf", signed.body())?;
+    for location in locations(signed.body()) {
+        let file = registry.get(location).await?;
+        if file.status() != StatusCode::OK {
+            return Err(SandboxError::part(location)(file.status()));
+        }
+        write_file(folder, location.trim_start_matches('/'), file.body())?;
+    }
     let anchor = ecosystem.registry().anchor(ConfigurationKind::Internal);
     let anchor = anchor.map_err(SandboxError::part("anchor"))?;
     write_file(folder, "anchor.xml", &anchor)?;
     write_file(folder, "check.sh", include_bytes!("check.sh"))?;
+    write_file(folder, "chain.sh", chain_script()?.as_bytes())?;
+    write_file(folder, "verify-by-hand.md", PAGE.as_bytes())?;
     write_file(folder, "README.txt", language.evidence_readme().as_bytes())
+}
+
+/// The script of the page that folds a hash chain.
+fn chain_script() -> Result<&'static str, SandboxError> {
+    let (_, script) = PAGE.split_once("<!-- file: chain.sh -->\n```sh\n").unwrap_or_default();
+    match script.split_once("```\n") {
+        Some((script, _)) => Ok(script),
+        None => Err(SandboxError::part("verify-by-hand.md")("has no chain.sh")),
+    }
+}
+
+/// The paths of the files that a signed directory names, as far as they stay within a folder.
+fn locations(directory: &[u8]) -> impl Iterator<Item = &str> {
+    let lines = directory.split(|byte| *byte == b'\n').filter_map(|line| str::from_utf8(line).ok());
+    lines
+        .filter_map(|line| line.strip_prefix("Content-location: "))
+        .map(str::trim_end)
+        .filter(|path| path.starts_with('/') && !path.split('/').any(|part| part == ".."))
 }
 
 /// Removes the containers of an earlier run: other authorities vouch for them than those of this one.

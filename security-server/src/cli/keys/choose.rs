@@ -1,5 +1,6 @@
 //! Which key, which certificate: by label, or by the beginning of what `list` shows.
 
+use causeway_console::Program;
 use causeway_keys::{CertificateInfo, KeyInfo, SoftwareToken};
 
 use super::Refusal;
@@ -8,7 +9,11 @@ use super::Refusal;
 const LEAST: usize = 4;
 
 /// The key of a label, or of an identifier that begins so.
-pub(super) fn key(token: &SoftwareToken, named: &str) -> Result<KeyInfo, Refusal> {
+pub(super) fn key(
+    token: &SoftwareToken,
+    named: &str,
+    program: &Program,
+) -> Result<KeyInfo, Refusal> {
     let keys = token.keys();
     let by_label: Vec<&KeyInfo> =
         keys.iter().filter(|key| !key.label.is_empty() && key.label == named).collect();
@@ -22,18 +27,19 @@ pub(super) fn key(token: &SoftwareToken, named: &str) -> Result<KeyInfo, Refusal
         )));
     }
     let matching = keys.iter().filter(|key| begins(key.id.as_str(), named));
-    one(matching, "key", named).cloned()
+    one(matching, "key", named, program).cloned()
 }
 
 /// The certificate whose SHA-256 fingerprint begins so, with its key.
 pub(super) fn certificate(
     token: &SoftwareToken,
     named: &str,
+    program: &Program,
 ) -> Result<(KeyInfo, CertificateInfo), Refusal> {
     let keys = token.keys();
     let all = keys.iter().flat_map(|key| key.certificates.iter().map(move |info| (key, info)));
     let matching = all.filter(|(_, info)| begins(&hex::encode(info.certificate.sha256()), named));
-    one(matching, "certificate", named).map(|(key, info)| (key.clone(), info.clone()))
+    one(matching, "certificate", named, program).map(|(key, info)| (key.clone(), info.clone()))
 }
 
 fn begins(whole: &str, beginning: &str) -> bool {
@@ -41,11 +47,17 @@ fn begins(whole: &str, beginning: &str) -> bool {
     beginning.len() >= LEAST && whole.starts_with(&beginning)
 }
 
-fn one<T>(mut matching: impl Iterator<Item = T>, what: &str, named: &str) -> Result<T, Refusal> {
+fn one<T>(
+    mut matching: impl Iterator<Item = T>,
+    what: &str,
+    named: &str,
+    program: &Program,
+) -> Result<T, Refusal> {
     match (matching.next(), matching.next()) {
         (Some(found), None) => Ok(found),
         (None, _) => Err(Refusal::because(format!(
-            "no {what} is called '{named}' or begins so (at least {LEAST} digits); see `security-server keys list`"
+            "no {what} is called '{named}' or begins so (at least {LEAST} digits); see {}",
+            program.command("keys list")
         ))),
         (Some(_), Some(_)) => {
             Err(Refusal::because(format!("several {what}s begin with '{named}'; say more digits")))

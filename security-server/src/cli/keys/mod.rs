@@ -7,6 +7,7 @@ mod show;
 use std::path::PathBuf;
 use std::str::FromStr as _;
 
+use causeway_console::name;
 use causeway_identifiers::MemberId;
 use causeway_keys::{KeyKind, SoftwareToken, Usage};
 use causeway_pki::Certificate;
@@ -147,7 +148,7 @@ struct Act<'a, 'o> {
 
 impl Act<'_, '_> {
     fn command(&self, rest: &str) -> String {
-        format!("`security-server keys {rest} {}`", self.found.option)
+        self.found.program.command(&format!("keys {rest}"))
     }
 
     fn init(&mut self, label: &str, allow_weak_pin: bool) -> Result<(), Refusal> {
@@ -172,18 +173,8 @@ impl Act<'_, '_> {
     fn generate(&mut self, usage: Usage, kind: KeyKind, label: &str) -> Result<(), Refusal> {
         let token = self.found.unlock()?;
         let id = token.generate_key(kind, label, usage).map_err(Refusal::because)?;
-        let next = match usage {
-            Usage::Signing => format!(
-                "ask for a certificate: {}",
-                self.command(&format!(
-                    "csr {id} --member INSTANCE/CLASS/CODE --profile PROFILE --out FILE"
-                ))
-            ),
-            Usage::Authentication => format!(
-                "ask for a certificate: {}",
-                self.command(&format!("csr {id} --profile PROFILE --dns HOST --out FILE"))
-            ),
-        };
+        let request = self.command(&request::words(&self.found, id.as_str(), usage));
+        let next = format!("ask for a certificate: {request}");
         let text = format!("Made the {usage} key {id} ({kind})");
         let value = json!({
             "key": id.as_str(), "usage": usage.to_string(), "kind": kind.name(), "label": label,
@@ -204,7 +195,7 @@ impl Act<'_, '_> {
             token.set_member(&fingerprint, Some(member.clone())).map_err(Refusal::because)?;
         }
         let short = hex::encode(&fingerprint[..6]);
-        let key = choose::key(&token, id.as_str())?;
+        let key = choose::key(&token, id.as_str(), &self.found.program)?;
         let info = key.certificates.iter().find(|c| c.certificate == certificate);
         let member = info.and_then(|info| info.member.as_ref());
         let next = match key.usage {
@@ -220,7 +211,7 @@ impl Act<'_, '_> {
         };
         let mut text = format!(
             "Took the certificate {short} of {} for the {} key {id}, valid until {}",
-            printable(&certificate.subject_rfc2253()),
+            printable(&name(&certificate.subject_rfc2253())),
             key.usage,
             day(certificate.not_after()),
         );
@@ -239,7 +230,7 @@ impl Act<'_, '_> {
 
     fn activate(&mut self, certificate: &str) -> Result<(), Refusal> {
         let token = self.found.open()?;
-        let (key, info) = choose::certificate(&token, certificate)?;
+        let (key, info) = choose::certificate(&token, certificate, &self.found.program)?;
         if !info.certificate.is_valid_at(time::OffsetDateTime::now_utc()) {
             return Err(Refusal::because(format!(
                 "the certificate is valid from {} until {} only",
@@ -253,7 +244,7 @@ impl Act<'_, '_> {
 
     fn deactivate(&mut self, certificate: &str) -> Result<(), Refusal> {
         let token = self.found.open()?;
-        let (key, info) = choose::certificate(&token, certificate)?;
+        let (key, info) = choose::certificate(&token, certificate, &self.found.program)?;
         token.deactivate(&info.certificate.sha256()).map_err(Refusal::because)?;
         self.switched(&info.certificate, key.usage, false)
     }
@@ -265,7 +256,7 @@ impl Act<'_, '_> {
         active: bool,
     ) -> Result<(), Refusal> {
         let state = if active { "active" } else { "not active any more" };
-        let subject = printable(&certificate.subject_rfc2253());
+        let subject = printable(&name(&certificate.subject_rfc2253()));
         let text = format!("The {usage} certificate of {subject} is {state}");
         let value = json!({ "certificate": show::certificate(certificate), "active": active });
         self.console.done(self.json, value, text, RESTART)
@@ -273,7 +264,7 @@ impl Act<'_, '_> {
 
     fn delete_key(&mut self, key: &str, yes: bool) -> Result<(), Refusal> {
         let token = self.found.open()?;
-        let key = choose::key(&token, key)?;
+        let key = choose::key(&token, key, &self.found.program)?;
         let what = format!(
             "the {} key {} ('{}') with {} certificate(s) and {} request(s); what it signed stays \
              verifiable, but it can never sign again",
@@ -291,8 +282,8 @@ impl Act<'_, '_> {
 
     fn delete_certificate(&mut self, certificate: &str, yes: bool) -> Result<(), Refusal> {
         let token = self.found.open()?;
-        let (key, info) = choose::certificate(&token, certificate)?;
-        let subject = printable(&info.certificate.subject_rfc2253());
+        let (key, info) = choose::certificate(&token, certificate, &self.found.program)?;
+        let subject = printable(&name(&info.certificate.subject_rfc2253()));
         let what = format!("the {} certificate of {subject}; its key stays", key.usage);
         self.confirmed(yes, &what)?;
         token.delete_certificate(&info.certificate.sha256()).map_err(Refusal::because)?;
@@ -302,7 +293,7 @@ impl Act<'_, '_> {
 
     fn delete_requests(&mut self, key: &str, yes: bool) -> Result<(), Refusal> {
         let token = self.found.open()?;
-        let key = choose::key(&token, key)?;
+        let key = choose::key(&token, key, &self.found.program)?;
         let what = format!("{} request(s) of the {} key {}", key.requests.len(), key.usage, key.id);
         self.confirmed(yes, &what)?;
         for request in &key.requests {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use causeway_console::{name, quote};
 use causeway_identifiers::{MemberId, SecurityServerId};
 use causeway_keys::{KeyInfo, Usage};
 use causeway_pki::issue::{CertificateRequest, RequestTemplate, SubjectAltName};
@@ -11,6 +12,7 @@ use serde_json::json;
 use super::{Refusal, choose};
 use crate::cli::console::{Console, printable};
 use crate::cli::place::{Found, saved_global_conf};
+use crate::settings::Settings;
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("name_of_subject").required(true).args(["profile", "subject"]))]
@@ -66,7 +68,7 @@ pub(super) fn make(
     if arguments.out.is_none() && arguments.format == Format::Der {
         return Err(Refusal::because("a binary request needs a file; say --out FILE"));
     }
-    let key = choose::key(&found.open()?, &arguments.key)?;
+    let key = choose::key(&found.open()?, &arguments.key, &found.program)?;
     let configured = found.settings.as_ref().map(|settings| settings.server.clone());
     let server = arguments.server.clone().or(configured);
     let owner = server.as_ref().map(|server| server.owner().clone());
@@ -76,14 +78,13 @@ pub(super) fn make(
             Refusal::because("whose signatures is it for? Say --member INSTANCE/CLASS/CODE")
         })?),
     };
-    let name = match (&arguments.name, &found.settings, member.as_ref().or(owner.as_ref())) {
+    let organisation = match (&arguments.name, &found.settings, member.as_ref().or(owner.as_ref()))
+    {
         (Some(name), _, _) => name.clone(),
-        (None, Some(settings), Some(member)) => saved_global_conf(settings)
-            .and_then(|conf| conf.member_name(member).map(str::to_owned))
-            .unwrap_or_default(),
+        (None, Some(settings), Some(member)) => known_name(settings, member).unwrap_or_default(),
         _ => String::new(),
     };
-    let subject = subject(&key, arguments, server.as_ref(), member.as_ref(), &name)?;
+    let subject = subject(&key, arguments, server.as_ref(), member.as_ref(), &organisation)?;
     let template = RequestTemplate::new(&subject)
         .map_err(Refusal::because)?
         .alt_names(arguments.dns.iter().map(|host| SubjectAltName::from_host(host)));
@@ -98,7 +99,7 @@ pub(super) fn make(
     let Some(path) = &arguments.out else {
         if as_json {
             let value = json!({
-                "key": key.id.as_str(), "subject": request.subject_rfc2253(), "request": pem,
+                "key": key.id.as_str(), "subject": name(&request.subject_rfc2253()), "request": pem,
                 "member": member.as_ref().map(MemberId::to_short),
             });
             return console.done(true, value, "", &next(found));
@@ -111,21 +112,58 @@ pub(super) fn make(
         "Made a request for the {} key {} with the subject {} in {}",
         key.usage,
         key.id,
-        printable(&request.subject_rfc2253()),
+        printable(&name(&request.subject_rfc2253())),
         path.display()
     );
     let value = json!({
-        "key": key.id.as_str(), "subject": request.subject_rfc2253(), "file": path,
+        "key": key.id.as_str(), "subject": name(&request.subject_rfc2253()), "file": path,
         "member": member.as_ref().map(MemberId::to_short),
     });
     console.done(as_json, value, text, &next(found))
 }
 
+/// The words of a command that makes a request for a key, with what the configuration knows filled in
+/// and what it does not know in capitals.
+pub(super) fn words(found: &Found, key: &str, usage: Usage) -> String {
+    let settings = found.settings.as_ref();
+    let mut words = format!("csr {key}");
+    let mut of = settings.map(|settings| settings.server.owner().clone());
+    if usage == Usage::Signing {
+        let clients = settings.into_iter().flat_map(|settings| settings.clients.iter());
+        let mut members: Vec<_> = clients.map(|client| client.id.member()).collect();
+        members.sort();
+        members.dedup();
+        // Of several, nobody knows which is meant.
+        of = match members[..] {
+            [member] => Some(member.clone()),
+            _ => None,
+        };
+        let member = of.as_ref().map_or_else(|| "INSTANCE/CLASS/CODE".into(), MemberId::to_short);
+        words.push_str(&format!(" --member {}", quote(member.as_ref())));
+    }
+    if settings.is_none() {
+        words.push_str(" --server INSTANCE/CLASS/CODE/SERVER");
+    }
+    words.push_str(" --profile PROFILE");
+    let known = settings.zip(of).and_then(|(settings, member)| known_name(settings, &member));
+    if known.is_none() {
+        words.push_str(" --name NAME");
+    }
+    if usage == Usage::Authentication {
+        words.push_str(" --dns HOST");
+    }
+    words + " --out FILE"
+}
+
+/// A member's name in the global configuration, if this server has one already.
+fn known_name(settings: &Settings, member: &MemberId) -> Option<String> {
+    saved_global_conf(settings)?.member_name(member).map(str::to_owned)
+}
+
 fn next(found: &Found) -> String {
     format!(
-        "send the request to the certification authority, and take what it issues: \
-         `security-server keys import FILE {}`",
-        found.option
+        "send the request to the certification authority, and take what it issues: {}",
+        found.program.command("keys import FILE")
     )
 }
 

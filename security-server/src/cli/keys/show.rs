@@ -1,5 +1,6 @@
 //! `keys list`: what is in a token.
 
+use causeway_console::name;
 use causeway_identifiers::MemberId;
 use causeway_keys::{CertificateInfo, KeyInfo};
 use causeway_pki::Certificate;
@@ -25,8 +26,8 @@ pub(super) fn list(found: &Found, as_json: bool, console: &mut Console<'_>) -> R
     }
     if keys.is_empty() {
         return console.line(format_args!(
-            "The token has no keys.\nNext: `security-server keys generate --usage signing {}`",
-            found.option
+            "The token has no keys.\nNext: {}",
+            found.program.command("keys generate --usage signing")
         ));
     }
     let now = OffsetDateTime::now_utc();
@@ -55,7 +56,13 @@ fn rows(key: &KeyInfo, now: OffsetDateTime) -> Vec<[String; 9]> {
     let certificates = key.certificates.iter().map(|info| {
         let c = &info.certificate;
         let short = hex::encode(c.sha256()).chars().take(SHOWN).collect();
-        row(short, state(info, now), day(c.not_after()), info.member.as_ref(), c.subject_rfc2253())
+        row(
+            short,
+            state(info, now),
+            day(c.not_after()),
+            info.member.as_ref(),
+            name(&c.subject_rfc2253()),
+        )
     });
     let requests = key.requests.iter().map(|request| {
         let subject = request_subject(&request.der);
@@ -81,7 +88,9 @@ fn state(info: &CertificateInfo, now: OffsetDateTime) -> &'static str {
 }
 
 fn request_subject(der: &[u8]) -> String {
-    CertificateRequest::parse(der).map(|request| request.subject_rfc2253()).unwrap_or_default()
+    CertificateRequest::parse(der)
+        .map(|request| name(&request.subject_rfc2253()))
+        .unwrap_or_default()
 }
 
 fn key(key: &KeyInfo) -> Value {
@@ -119,8 +128,8 @@ fn key(key: &KeyInfo) -> Value {
 pub(super) fn certificate(certificate: &Certificate) -> Value {
     json!({
         "sha256": hex::encode(certificate.sha256()),
-        "subject": certificate.subject_rfc2253(),
-        "issuer": certificate.issuer_rfc2253(),
+        "subject": name(&certificate.subject_rfc2253()),
+        "issuer": name(&certificate.issuer_rfc2253()),
         "serial": certificate.serial_decimal(),
         "notBefore": timestamp(certificate.not_before()),
         "notAfter": timestamp(certificate.not_after()),

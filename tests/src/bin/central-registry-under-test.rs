@@ -1,0 +1,6 @@
+//! The program `central-registry`, for tests that run it as a process of its own: Cargo builds for tests only the
+//! programs of their own package.
+
+fn main() -> std::process::ExitCode {
+    central_registry::cli::main()
+}
