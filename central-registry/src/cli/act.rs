@@ -168,7 +168,12 @@ fn changed(done: &str, answer: &AdminAnswer) -> Answer {
 
 fn run(config: Config) -> Result<Answer, Failure> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // That nobody reads the log is no reason to stop: telling so on standard error would panic.
+    tracing_subscriber::fmt()
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     if AdminClient::connect(&config.admin_socket())?.is_some() {
         let next = "stop it first, or work with it: the other commands do";
         return Err(Failure::new("a registry runs on this storage folder already", next));

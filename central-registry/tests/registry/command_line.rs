@@ -66,7 +66,11 @@ impl Operator {
     }
 
     fn start(&self) -> Serving {
-        let child = self.command(&["run"]).stderr(Stdio::null()).spawn().unwrap();
+        self.start_with(Stdio::null())
+    }
+
+    fn start_with(&self, log: Stdio) -> Serving {
+        let child = self.command(&["run"]).stderr(log).spawn().unwrap();
         let serving = Serving { child };
         for _ in 0..500 {
             if std::os::unix::net::UnixStream::connect(self.file("storage/admin.sock")).is_ok() {
@@ -269,6 +273,13 @@ fn nobody_who_reads_changes_nothing() {
     assert_eq!(status(&["list"]), Some(0));
     assert_eq!(status(&["--help"]), Some(0));
     assert_eq!(status(&["no-such-command"]), Some(2));
+
+    // A registry that serves, too.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let serving = operator.start_with(writer.into());
+    operator.ok(&["member-class", "add", "GOV", "--description", "Government"]);
+    serving.stop();
 }
 
 #[test]

@@ -45,7 +45,9 @@ fn start_logging(settings: &LoggingSettings, format: Option<LogFormat>) -> Resul
     let filter: EnvFilter = filter
         .parse()
         .map_err(|e| Refusal::because(format!("'{filter}' is not a log filter: {e}")))?;
+    // That nobody reads the log is no reason to stop: telling so on standard error would panic.
     let subscriber = tracing_subscriber::fmt()
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .with_writer(|| PlainLines(std::io::stderr()));
     let started = match format.unwrap_or(settings.format) {

@@ -19,6 +19,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use causeway_console::{name, time};
 use causeway_globalconf::{CostPriority, GlobalConf};
 use causeway_pki::Certificate;
 use causeway_pki::ocsp::{
@@ -273,7 +274,7 @@ impl OcspClient {
                 None
             }
             Err(error) => {
-                let subject = certificate.subject_rfc2253();
+                let subject = name(&certificate.subject_rfc2253());
                 tracing::warn!(subject, %error, "no OCSP response for an own certificate");
                 Some(error.to_string())
             }
@@ -281,7 +282,7 @@ impl OcspClient {
         let held = self.cache.get(certificate);
         let mut entries = self.entries();
         let entry = entries.entry(certificate.sha1()).or_insert_with(|| Entry {
-            subject: certificate.subject_rfc2253(),
+            subject: name(&certificate.subject_rfc2253()),
             record: Record::default(),
             diagnosis: Diagnosis::waiting(now),
         });
@@ -300,8 +301,9 @@ impl OcspClient {
             return;
         }
         if let CertStatus::Revoked { at } = response.status() {
-            let subject = certificate.subject_rfc2253();
-            tracing::error!(subject, %at, "an own certificate has been revoked");
+            let subject = name(&certificate.subject_rfc2253());
+            let at = time(at);
+            tracing::error!(subject, at, "an own certificate has been revoked");
         }
         let (cache, owned) = (Arc::clone(&self.cache), certificate.clone());
         let saved = tokio::task::spawn_blocking(move || cache.put(&owned, response)).await;

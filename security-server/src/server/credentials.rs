@@ -118,7 +118,7 @@ fn current_ocsp(
         std::iter::once(&certificate)
             .chain(&between)
             .map(|certificate| {
-                let subject = certificate.subject_rfc2253();
+                let subject = causeway_console::name(&certificate.subject_rfc2253());
                 let response = ocsp.get(certificate).ok_or_else(|| {
                     format!("there is no valid OCSP response for the certificate of {subject}")
                 })?;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
+use causeway_console::name;
 use causeway_globalconf::GlobalConf;
 use causeway_identifiers::ClientId;
 use causeway_message::{Fault, codes};
@@ -132,7 +133,7 @@ impl Server {
                 let response = self.ocsp.get(certificate).ok_or_else(|| {
                     let text = format!(
                         "There is no OCSP response for the authentication certificate {}",
-                        certificate.subject_rfc2253()
+                        name(&certificate.subject_rfc2253())
                     );
                     Fault::new(codes::SSL_AUTHENTICATION_FAILED, text)
                 })?;
@@ -157,7 +158,7 @@ impl Server {
                 .map_err(|e| {
                     let text = format!(
                         "The authentication certificate {} is not good: {e}",
-                        certificate.subject_rfc2253()
+                        name(&certificate.subject_rfc2253())
                     );
                     Fault::new(codes::SSL_AUTHENTICATION_FAILED, text)
                 })?;

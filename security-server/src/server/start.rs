@@ -293,7 +293,8 @@ impl Server {
             .filter_map(|member| self.signers.of(member).ok())
             .find(|signer| self.ocsp.get(signer.certificate()).is_none())
             .map(|signer| {
-                format!("no OCSP response for {}", signer.certificate().subject_rfc2253())
+                let subject = causeway_console::name(&signer.certificate().subject_rfc2253());
+                format!("no OCSP response for {subject}")
             })
     }
 }

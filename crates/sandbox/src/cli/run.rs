@@ -221,7 +221,8 @@ impl Stop {
 fn begin_logging(filter: &str) -> Log {
     let log = Log::default();
     let wanted = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty());
-    let builder = tracing_subscriber::fmt();
+    // That nobody reads the log is no reason to stop: telling so on standard error would panic.
+    let builder = tracing_subscriber::fmt().log_internal_errors(false);
     // A subscriber that is there already belongs to somebody who embeds us.
     let _ = match wanted {
         Some(wanted) => builder
