@@ -1,5 +1,5 @@
 //! How our programs speak to people, in one way for all of them: names of certificates ([`name`]) and
-//! times ([`time`]) as they can be read, commands as they can be pasted ([`Program`]), and output that
+//! times ([`time()`]) as they can be read, commands as they can be pasted ([`Program`]), and output that
 //! may find nobody there ([`say`], [`complain`]).
 
 mod names;

@@ -18,7 +18,7 @@ pub fn time(time: OffsetDateTime) -> String {
     time.format(SHOWN).unwrap_or_else(|_| time.to_string())
 }
 
-/// A text in which times that stand there as `2026-11-25 8:09:10.0 +00:00:00` are written as [`time`]
+/// A text in which times that stand there as `2026-11-25 8:09:10.0 +00:00:00` are written as [`time()`]
 /// writes them.
 pub fn times_in(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
