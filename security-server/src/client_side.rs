@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::body::{self, Intake, Source, Start, Taken};
 use crate::http::serve::Caller;
 use crate::http::{Body, full};
-use crate::peers::{self, Candidate, Peer, SendError, Share};
+use crate::peers::{self, Candidate, ConnectError, Peer, SendError, Share};
 use crate::receive::{Received, body_fault, part_digests, receive, transport_fault};
 use crate::server::Server;
 use crate::settings::{Client, ConnectionType};
@@ -249,11 +249,7 @@ async fn connect(
     let provider = request.service.client();
     let mut left = candidates.to_vec();
     loop {
-        let peer = server
-            .peers
-            .take(&left)
-            .await
-            .map_err(|e| Fault::new(codes::NETWORK_ERROR, e.to_string()))?;
+        let peer = server.peers.take(&left).await.map_err(|e| connect_fault(&e))?;
         let judged = server.judge_provider(&peer, provider, conf).await;
         match judged.and_then(|()| judge_target(request, &peer, conf)) {
             Ok(()) => return Ok(peer),
@@ -268,6 +264,12 @@ async fn connect(
             }
         }
     }
+}
+
+/// The fault of a provider whose servers cannot be reached (X-Road tells TLS that fails from no connection).
+fn connect_fault(error: &ConnectError) -> Fault {
+    let code = if error.tls { codes::SSL_AUTHENTICATION_FAILED } else { codes::NETWORK_ERROR };
+    Fault::new(code, error.to_string())
 }
 
 /// When the client asked for a certain server, another one of the same provider must not answer in its place.
@@ -345,12 +347,8 @@ impl<'s> Sending<'s> {
                 Ok(response) => return Ok((response, self.sent(peer, body_digest))),
                 Err(SendError::NotSent(unsent)) if peer.reused => {
                     let provider = self.request.service.client();
-                    *peer = self
-                        .server
-                        .peers
-                        .open(candidates)
-                        .await
-                        .map_err(|e| Fault::new(codes::NETWORK_ERROR, e.to_string()))?;
+                    *peer =
+                        self.server.peers.open(candidates).await.map_err(|e| connect_fault(&e))?;
                     self.server.judge_provider(peer, provider, conf).await?;
                     judge_target(self.request, peer, conf)?;
                     request = *unsent;

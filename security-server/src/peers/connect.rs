@@ -22,8 +22,13 @@ const LEAST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why no server could be reached.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("no connection to {0}")]
-pub struct ConnectError(pub String);
+#[error("no connection to {text}")]
+pub struct ConnectError {
+    /// Each server that was tried, with the reason.
+    pub text: String,
+    /// A server was reached, but TLS with it failed.
+    pub tls: bool,
+}
 
 /// Opens connections and remembers which server answered first.
 #[derive(Debug)]
@@ -83,7 +88,7 @@ impl Dialer {
     ) -> Result<(Candidate, TlsStream<Patient>, Vec<Certificate>), ConnectError> {
         let mut left = self.order(candidates);
         let mut timeout = self.timeout;
-        let mut reasons = Vec::new();
+        let (mut reasons, mut tls_failed) = (Vec::new(), false);
         if candidates.len() > 1 && self.knows(candidates) && left.len() > 1 {
             let first = left.remove(0);
             match self.attempt(std::slice::from_ref(&first), LEAST_TIMEOUT, config).await {
@@ -105,6 +110,7 @@ impl Dialer {
                 }
                 Err((failed, reason)) => {
                     reasons.push(reason);
+                    tls_failed |= failed.is_some();
                     match failed {
                         Some(id) => left.retain(|c| c.id != id),
                         None => break,
@@ -113,7 +119,7 @@ impl Dialer {
                 }
             }
         }
-        Err(ConnectError(reasons.join("; ")))
+        Err(ConnectError { text: reasons.join("; "), tls: tls_failed })
     }
 
     /// Forgets which of these was fastest, since it failed.

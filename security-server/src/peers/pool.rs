@@ -119,16 +119,15 @@ impl PeerPool {
     /// When none can be reached.
     pub async fn open(&self, candidates: &[Candidate]) -> Result<Peer, ConnectError> {
         let generation = self.generation.load(std::sync::atomic::Ordering::SeqCst);
-        let config = self.config.load_full().ok_or_else(|| {
-            ConnectError(
-                "other servers: this server has no active authentication certificate".into(),
-            )
+        let config = self.config.load_full().ok_or_else(|| ConnectError {
+            text: "other servers: this server has no active authentication certificate".into(),
+            tls: false,
         })?;
         let (server, stream, certificates) = self.dialer.connect(candidates, &config).await?;
         let (sender, connection) = http1::Builder::new()
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(|e| ConnectError(format!("{}: {e}", server.address)))?;
+            .map_err(|e| ConnectError { text: format!("{}: {e}", server.address), tls: false })?;
         // How a connection ends is seen by the message that uses it.
         let running = tokio::spawn(async move { connection.await.unwrap_or_default() });
         let connection = Running(running.abort_handle());
