@@ -34,6 +34,27 @@ pub enum KeysError {
     /// The token is locked.
     #[error("the token is locked")]
     Locked,
+    /// The module took too many wrong PINs, and takes none any more.
+    #[error(
+        "the token's PIN is locked after too many wrong ones; unlock it with the module's own tools"
+    )]
+    PinLocked,
+    /// A PKCS#11 library, or the module behind it, does not work.
+    #[error("the PKCS#11 library {library}: {why}")]
+    Module {
+        /// The library's file.
+        library: PathBuf,
+        /// What it says.
+        why: String,
+    },
+    /// The token in a PKCS#11 module is not there.
+    #[error("there is no token with {choice}: {why}")]
+    TokenAbsent {
+        /// Which token was looked for.
+        choice: String,
+        /// What was found instead.
+        why: String,
+    },
     /// There is no token in the folder.
     #[error("no token in {0}")]
     NoToken(PathBuf),
@@ -113,6 +134,8 @@ impl KeysError {
             Self::PinPolicy(_) => "token_pin_policy_failure",
             Self::PinIncorrect { .. } => "pin_incorrect",
             Self::PinTooSoon { .. } => "login_failed",
+            Self::PinLocked => "pin_locked",
+            Self::Module { .. } | Self::TokenAbsent { .. } => "token_not_available",
             Self::Locked => "token_not_active",
             Self::NoToken(_) => "token_not_initialized",
             Self::Damaged { .. } | Self::Exposed(_) | Self::ChangedOnDisk(_) => {
@@ -135,6 +158,10 @@ impl KeysError {
 
     pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::Io { action, path: path.to_owned(), source }
+    }
+
+    pub(crate) fn module(library: &Path, why: impl Into<String>) -> Self {
+        Self::Module { library: library.to_owned(), why: why.into() }
     }
 
     pub(crate) fn damaged(path: &Path, why: impl Into<String>) -> Self {

@@ -18,9 +18,9 @@ use zeroize::Zeroizing;
 
 use crate::{KeyKind, KeysError};
 
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+pub(crate) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+pub(crate) const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+pub(crate) const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 
 /// The longest PKCS#8 that is read, in bytes (RSA-4096 has about 2,400).
 const LONGEST_PKCS8: usize = 8 << 10;
@@ -231,11 +231,13 @@ impl SigningKey for KeyPair {
     }
 }
 
-fn unsupported(algorithm: SignatureAlgorithm) -> PkiError {
+/// The error of a key that cannot sign with an algorithm.
+pub(crate) fn unsupported(algorithm: SignatureAlgorithm) -> PkiError {
     PkiError::UnsupportedAlgorithm(format!("signing with {}", algorithm.jca_name()))
 }
 
-fn spki_of(
+/// A SubjectPublicKeyInfo (RFC 5280 4.1.2.7) as DER.
+pub(crate) fn spki_of(
     oid: ObjectIdentifier,
     parameters: AnyRef<'_>,
     public: &[u8],

@@ -32,12 +32,13 @@ pub(crate) struct TokenFile {
     pub(crate) derivation: Derivation,
     /// Nothing, sealed: opens with the right PIN.
     pub(crate) pin_check: Sealed,
-    pub(crate) keys: Vec<KeyRecord>,
+    pub(crate) keys: Vec<KeyRecord<Sealed>>,
 }
 
+/// A key beside its certificates and requests; `S` is what its private half is kept as.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct KeyRecord {
+pub(crate) struct KeyRecord<S> {
     #[serde(with = "text")]
     pub(crate) id: KeyId,
     #[serde(with = "text")]
@@ -46,7 +47,7 @@ pub(crate) struct KeyRecord {
     pub(crate) usage: Usage,
     #[serde(with = "base64_bytes")]
     pub(crate) public_key: Vec<u8>,
-    pub(crate) private_key: Sealed,
+    pub(crate) private_key: S,
     pub(crate) certificates: Vec<CertificateInfo>,
     pub(crate) requests: Vec<RequestInfo>,
 }
@@ -64,40 +65,11 @@ impl TokenFile {
             return Err(format!("format {} is unknown, only {FORMAT} is read", self.format));
         }
         self.derivation.check()?;
-        if self.keys.len() > MOST_KEYS {
-            return Err(format!("more than {MOST_KEYS} keys"));
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        for key in &self.keys {
-            let id = &key.id;
-            let public = PublicKey::from_spki(&key.public_key)
-                .map_err(|e| format!("public key of {id}: {e}"))?;
-            if KeyId::of(public.bits()) != *id {
-                return Err(format!("public key of {id} is another one's"));
-            }
-            if !seen.insert(id) {
-                return Err(format!("key {id} twice"));
-            }
-            if key.certificates.len() > MOST_PER_KEY || key.requests.len() > MOST_PER_KEY {
-                return Err(format!("more than {MOST_PER_KEY} certificates or requests of {id}"));
-            }
-            let foreign =
-                |c: &&CertificateInfo| c.certificate.subject_public_key_info() != key.public_key;
-            if let Some(info) = key.certificates.iter().find(foreign) {
-                let subject = info.certificate.subject_rfc2253();
-                return Err(format!("certificate of {subject} beside {id}, which is not its key"));
-            }
-        }
-        Ok(())
+        check_keys(&self.keys)
     }
 
-    pub(crate) fn key(&self, id: &KeyId) -> Result<&KeyRecord, KeysError> {
+    pub(crate) fn key(&self, id: &KeyId) -> Result<&KeyRecord<Sealed>, KeysError> {
         self.keys.iter().find(|k| k.id == *id).ok_or_else(|| KeysError::KeyNotFound(id.clone()))
-    }
-
-    pub(crate) fn key_mut(&mut self, id: &KeyId) -> Result<&mut KeyRecord, KeysError> {
-        let missing = || KeysError::KeyNotFound(id.clone());
-        self.keys.iter_mut().find(|k| k.id == *id).ok_or_else(missing)
     }
 
     /// What the seal of the PIN check is bound to.
@@ -111,7 +83,44 @@ impl TokenFile {
     }
 }
 
-impl KeyRecord {
+/// Whether a label is short enough.
+pub(crate) fn check_label(label: &str) -> Result<(), KeysError> {
+    if label.len() > LONGEST_LABEL {
+        return Err(KeysError::TooMany { what: "bytes of label", limit: LONGEST_LABEL });
+    }
+    Ok(())
+}
+
+/// What must hold for the keys of any token.
+pub(crate) fn check_keys<S>(keys: &[KeyRecord<S>]) -> Result<(), String> {
+    if keys.len() > MOST_KEYS {
+        return Err(format!("more than {MOST_KEYS} keys"));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for key in keys {
+        let id = &key.id;
+        let public = PublicKey::from_spki(&key.public_key)
+            .map_err(|e| format!("public key of {id}: {e}"))?;
+        if KeyId::of(public.bits()) != *id {
+            return Err(format!("public key of {id} is another one's"));
+        }
+        if !seen.insert(id) {
+            return Err(format!("key {id} twice"));
+        }
+        if key.certificates.len() > MOST_PER_KEY || key.requests.len() > MOST_PER_KEY {
+            return Err(format!("more than {MOST_PER_KEY} certificates or requests of {id}"));
+        }
+        let foreign =
+            |c: &&CertificateInfo| c.certificate.subject_public_key_info() != key.public_key;
+        if let Some(info) = key.certificates.iter().find(foreign) {
+            let subject = info.certificate.subject_rfc2253();
+            return Err(format!("certificate of {subject} beside {id}, which is not its key"));
+        }
+    }
+    Ok(())
+}
+
+impl<S> KeyRecord<S> {
     pub(crate) fn info(&self) -> KeyInfo {
         KeyInfo {
             id: self.id.clone(),

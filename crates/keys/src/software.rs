@@ -13,8 +13,8 @@ use time::OffsetDateTime;
 
 use crate::attempts::Attempts;
 use crate::record::{self, KeyRecord, TokenFile};
-use crate::seal::{self, Cost, Derivation, SealingKey};
-use crate::token::{Credential, Fingerprint, KeyInfo, Token, Usage};
+use crate::seal::{self, Cost, Derivation, Sealed, SealingKey};
+use crate::token::{Credential, Fingerprint, KeyInfo, Token, TokenState, Usage};
 use crate::{KeyId, KeyKind, KeyPair, KeysError, Pin, store};
 
 const FILE: &str = "token.json";
@@ -83,7 +83,7 @@ impl SoftwareToken {
         cost: Cost,
     ) -> Result<Self, KeysError> {
         let folder = folder.as_ref();
-        check_label(label)?;
+        record::check_label(label)?;
         let path = folder.join(FILE);
         if path.try_exists().map_err(|e| KeysError::io("look for", &path, e))? {
             return Err(KeysError::TokenExists(folder.to_owned()));
@@ -246,7 +246,7 @@ impl SoftwareToken {
         label: &str,
         usage: Usage,
     ) -> Result<KeyId, KeysError> {
-        check_label(label)?;
+        record::check_label(label)?;
         let mut guard = self.state();
         let State { file, unlocked } = &mut *guard;
         let unlocked = unlocked.as_mut().ok_or(KeysError::Locked)?;
@@ -330,7 +330,7 @@ impl SoftwareToken {
     fn open_key(
         &self,
         file: &TokenFile,
-        record: &KeyRecord,
+        record: &KeyRecord<Sealed>,
         sealing: &SealingKey,
     ) -> Result<KeyPair, KeysError> {
         let context = file.key_context(&record.id, record.usage);
@@ -389,13 +389,6 @@ fn write(path: &Path, file: &TokenFile) -> Result<(), KeysError> {
     store::replace(path, &bytes)
 }
 
-fn check_label(label: &str) -> Result<(), KeysError> {
-    if label.len() > record::LONGEST_LABEL {
-        return Err(KeysError::TooMany { what: "bytes of label", limit: record::LONGEST_LABEL });
-    }
-    Ok(())
-}
-
 fn generation(why: &'static str) -> KeysError {
     KeysError::Generation(why.to_owned())
 }
@@ -411,8 +404,8 @@ impl Token for SoftwareToken {
         self.label()
     }
 
-    fn is_unlocked(&self) -> bool {
-        self.is_unlocked()
+    fn state(&self) -> TokenState {
+        if self.is_unlocked() { TokenState::Unlocked } else { TokenState::Locked }
     }
 
     fn unlock(&self, pin: &Pin) -> Result<(), KeysError> {
@@ -444,8 +437,28 @@ impl Token for SoftwareToken {
         self.certificate_request(id, template, member)
     }
 
+    fn delete_request(&self, id: &KeyId, der: &[u8]) -> Result<(), KeysError> {
+        self.delete_request(id, der)
+    }
+
     fn import_certificate(&self, certificate: Certificate) -> Result<KeyId, KeysError> {
         self.import_certificate(certificate)
+    }
+
+    fn set_member(
+        &self,
+        certificate: &Fingerprint,
+        member: Option<MemberId>,
+    ) -> Result<(), KeysError> {
+        self.set_member(certificate, member)
+    }
+
+    fn delete_certificate(&self, certificate: &Fingerprint) -> Result<(), KeysError> {
+        self.delete_certificate(certificate)
+    }
+
+    fn delete_key(&self, id: &KeyId) -> Result<(), KeysError> {
+        self.delete_key(id)
     }
 
     fn set_active(&self, certificate: &Fingerprint, active: bool) -> Result<(), KeysError> {

@@ -98,6 +98,17 @@ impl fmt::Debug for Credential {
     }
 }
 
+/// How a token is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenState {
+    /// Keys can be used and made.
+    Unlocked,
+    /// A PIN is needed.
+    Locked,
+    /// It was unlocked and cannot be reached now; why. It is tried again when a key is used.
+    Absent(String),
+}
+
 /// Where private keys live: a file, or a module that never lets them out.
 ///
 /// All methods may be called from several threads. Keys handed out stop
@@ -106,8 +117,13 @@ pub trait Token: Send + Sync + fmt::Debug {
     /// The operator's name for the token.
     fn label(&self) -> String;
 
+    /// How it is.
+    fn state(&self) -> TokenState;
+
     /// Whether keys can be used and made.
-    fn is_unlocked(&self) -> bool;
+    fn is_unlocked(&self) -> bool {
+        self.state() == TokenState::Unlocked
+    }
 
     /// Unlocks the token.
     ///
@@ -144,7 +160,17 @@ pub trait Token: Send + Sync + fmt::Debug {
         member: Option<MemberId>,
     ) -> Result<Vec<u8>, KeysError>;
 
-    /// Takes a certificate for one of the keys, found by its public key.
+    /// Forgets a certificate request.
+    ///
+    /// # Errors
+    /// [`KeysError::KeyNotFound`], [`KeysError::RequestNotFound`].
+    fn delete_request(&self, id: &KeyId, der: &[u8]) -> Result<(), KeysError>;
+
+    /// Takes a certificate for one of the keys, found by its public key. The
+    /// token may be locked. A signing certificate is active at once and gets
+    /// the member of the key's last request; an authentication certificate
+    /// waits for [`Self::set_active`], since its server must first be
+    /// registered with it. Requests of the key are answered by it and go.
     ///
     /// # Errors
     /// When no key belongs to it, its key usage is not the key's, or it is there already.
@@ -155,6 +181,28 @@ pub trait Token: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`KeysError::CertificateNotFound`].
     fn set_active(&self, certificate: &Fingerprint, active: bool) -> Result<(), KeysError>;
+
+    /// Says whose signatures a certificate is for.
+    ///
+    /// # Errors
+    /// [`KeysError::CertificateNotFound`].
+    fn set_member(
+        &self,
+        certificate: &Fingerprint,
+        member: Option<MemberId>,
+    ) -> Result<(), KeysError>;
+
+    /// Forgets a certificate; its key stays.
+    ///
+    /// # Errors
+    /// [`KeysError::CertificateNotFound`].
+    fn delete_certificate(&self, certificate: &Fingerprint) -> Result<(), KeysError>;
+
+    /// Forgets a key with its certificates and requests; the private half is gone for good.
+    ///
+    /// # Errors
+    /// [`KeysError::KeyNotFound`]; of a module also [`KeysError::Locked`] and that it cannot be reached.
+    fn delete_key(&self, id: &KeyId) -> Result<(), KeysError>;
 
     /// The active certificates for a usage that are valid at the given time, with their keys.
     ///

@@ -5,8 +5,8 @@ use causeway_pki::Certificate;
 use causeway_pki::issue::RequestTemplate;
 
 use super::SoftwareToken;
-use crate::token::{CertificateInfo, Fingerprint, RequestInfo, Usage};
-use crate::{KeyId, KeysError, record};
+use crate::token::{CertificateInfo, Fingerprint};
+use crate::{KeyId, KeysError, catalog};
 
 impl SoftwareToken {
     /// All certificates. The token may be locked.
@@ -28,17 +28,8 @@ impl SoftwareToken {
         member: Option<MemberId>,
     ) -> Result<Vec<u8>, KeysError> {
         let der = template.sign(&self.key(id)?)?;
-        self.change(|file| {
-            let requests = &mut file.key_mut(id)?.requests;
-            // RSA signs the same request the same way again.
-            requests.retain(|request| request.der != der);
-            if requests.len() >= record::MOST_PER_KEY {
-                let limit = record::MOST_PER_KEY;
-                return Err(KeysError::TooMany { what: "requests for one key", limit });
-            }
-            requests.push(RequestInfo { der: der.clone(), member });
-            Ok(der)
-        })
+        self.change(|file| catalog::add_request(&mut file.keys, id, &der, member))?;
+        Ok(der)
     }
 
     /// Forgets a certificate request.
@@ -46,15 +37,7 @@ impl SoftwareToken {
     /// # Errors
     /// [`KeysError::KeyNotFound`], [`KeysError::RequestNotFound`].
     pub fn delete_request(&self, id: &KeyId, der: &[u8]) -> Result<(), KeysError> {
-        self.change(|file| {
-            let requests = &mut file.key_mut(id)?.requests;
-            let before = requests.len();
-            requests.retain(|request| request.der != der);
-            if requests.len() == before {
-                return Err(KeysError::RequestNotFound(id.clone()));
-            }
-            Ok(())
-        })
+        self.change(|file| catalog::delete_request(&mut file.keys, id, der))
     }
 
     /// Takes a certificate for one of the keys, found by its public key. The
@@ -66,32 +49,7 @@ impl SoftwareToken {
     /// # Errors
     /// When no key belongs to it, its key usage is not the key's, or it is there already.
     pub fn import_certificate(&self, certificate: Certificate) -> Result<KeyId, KeysError> {
-        let subject = certificate.subject_rfc2253();
-        self.change(|file| {
-            let key = file
-                .keys
-                .iter_mut()
-                .find(|key| key.public_key == certificate.subject_public_key_info())
-                .ok_or_else(|| KeysError::NoKeyForCertificate(subject.clone()))?;
-            let fits = match key.usage {
-                Usage::Signing => certificate.is_signing_certificate(),
-                Usage::Authentication => certificate.is_authentication_certificate(),
-            };
-            if !fits {
-                return Err(KeysError::WrongUsage { subject, usage: key.usage });
-            }
-            if key.certificates.iter().any(|info| info.certificate.der() == certificate.der()) {
-                return Err(KeysError::CertificateExists(hex::encode(certificate.sha256())));
-            }
-            if key.certificates.len() >= record::MOST_PER_KEY {
-                let limit = record::MOST_PER_KEY;
-                return Err(KeysError::TooMany { what: "certificates of one key", limit });
-            }
-            let member = key.requests.drain(..).next_back().and_then(|request| request.member);
-            let active = key.usage == Usage::Signing;
-            key.certificates.push(CertificateInfo { certificate, member, active });
-            Ok(key.id.clone())
-        })
+        self.change(|file| catalog::import_certificate(&mut file.keys, certificate))
     }
 
     /// Says whose signatures a certificate is for.
@@ -127,16 +85,7 @@ impl SoftwareToken {
     /// # Errors
     /// [`KeysError::CertificateNotFound`].
     pub fn delete_certificate(&self, certificate: &Fingerprint) -> Result<(), KeysError> {
-        self.change(|file| {
-            for key in &mut file.keys {
-                let before = key.certificates.len();
-                key.certificates.retain(|info| info.certificate.sha256() != *certificate);
-                if key.certificates.len() < before {
-                    return Ok(());
-                }
-            }
-            Err(KeysError::CertificateNotFound(hex::encode(certificate)))
-        })
+        self.change(|file| catalog::delete_certificate(&mut file.keys, certificate))
     }
 
     fn change_certificate(
@@ -144,15 +93,6 @@ impl SoftwareToken {
         certificate: &Fingerprint,
         change: impl FnOnce(&mut CertificateInfo),
     ) -> Result<(), KeysError> {
-        self.change(|file| {
-            let info = file
-                .keys
-                .iter_mut()
-                .flat_map(|key| &mut key.certificates)
-                .find(|info| info.certificate.sha256() == *certificate)
-                .ok_or_else(|| KeysError::CertificateNotFound(hex::encode(certificate)))?;
-            change(info);
-            Ok(())
-        })
+        self.change(|file| catalog::change_certificate(&mut file.keys, certificate, change))
     }
 }
