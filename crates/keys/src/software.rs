@@ -416,6 +416,10 @@ impl Token for SoftwareToken {
         self.lock();
     }
 
+    fn change_pin(&self, present: &Pin, new: &Pin) -> Result<(), KeysError> {
+        self.change_pin(present, new)
+    }
+
     fn keys(&self) -> Vec<KeyInfo> {
         self.keys()
     }

@@ -134,6 +134,12 @@ pub trait Token: Send + Sync + fmt::Debug {
     /// Locks the token.
     fn lock(&self);
 
+    /// Changes the PIN. The token must be unlocked, and stays so.
+    ///
+    /// # Errors
+    /// [`KeysError::Locked`], [`KeysError::PinIncorrect`], or that the new one is not taken.
+    fn change_pin(&self, present: &Pin, new: &Pin) -> Result<(), KeysError>;
+
     /// All keys with their certificates and requests. The token may be locked.
     fn keys(&self) -> Vec<KeyInfo>;
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use causeway_console::{Program, quote};
-use causeway_keys::{PinSource, SoftwareToken, Usage};
+use causeway_keys::{PinSource, SoftwareToken, Token as _, Usage};
 use serde_json::{Value, json};
 
 use super::Refusal;
@@ -92,7 +92,13 @@ fn missing(settings: &Settings, program: &Program) -> Vec<String> {
             return missing;
         }
     };
-    let keys = token.keys();
+    let mut keys = token.keys();
+    for module in &settings.token.modules {
+        match module.open() {
+            Ok(token) => keys.extend(token.keys()),
+            Err(error) => missing.push(format!("the token '{}': {error}", module.name)),
+        }
+    }
     let active = |usage| {
         let keys = keys.iter().filter(move |key| key.usage == usage);
         keys.flat_map(|key| &key.certificates).filter(|info| info.active)

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use causeway_console::{Program, quote};
 use causeway_globalconf::GlobalConf;
-use causeway_keys::{Pin, PinPolicy, PinSource, SoftwareToken};
+use causeway_keys::{KeysError, Pin, PinPolicy, PinSource, Pkcs11Token, SoftwareToken, Token};
 
 use super::Refusal;
 use crate::globalconf_client::read_folder;
-use crate::settings::Settings;
+use crate::settings::{ModuleSettings, Settings};
 
 /// Which token.
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,9 @@ pub(super) struct TokenPlace {
     /// The token's folder, in place of a configuration.
     #[arg(long, global = true, value_name = "FOLDER")]
     token: Option<PathBuf>,
+    /// The configuration's module of that name, in place of the software token.
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "token")]
+    module: Option<String>,
     #[command(flatten)]
     pin: PinArguments,
 }
@@ -74,8 +77,9 @@ fn source(file: Option<&Path>, variable: Option<&str>) -> Option<PinSource> {
 /// A token's place, found.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// The token's folder.
+    /// The token's folder; of a module, where it keeps what the module does not.
     pub(super) folder: PathBuf,
+    module: Option<ModuleSettings>,
     /// The configuration, when one was named.
     pub(super) settings: Option<Settings>,
     /// How further commands are to be typed: for this token, with the PIN from the same place.
@@ -87,11 +91,17 @@ impl TokenPlace {
     /// Finds the token's folder, by the configuration unless it is named outright.
     pub(super) fn find(&self) -> Result<Found, Refusal> {
         let settings = self.config.as_deref().map(Settings::load).transpose()?;
-        let pin = self.pin.source().or_else(|| Some(settings.as_ref()?.token.pin.clone()));
-        let folder = match (&self.token, &settings) {
-            (Some(folder), _) => folder.clone(),
-            (None, Some(settings)) => settings.token.dir.clone(),
-            (None, None) => {
+        let module = self.module(settings.as_ref())?;
+        let configured = match &module {
+            Some(module) => Some(module.pin.clone()),
+            None => settings.as_ref().map(|settings| settings.token.pin.clone()),
+        };
+        let pin = self.pin.source().or(configured);
+        let folder = match (&module, &self.token, &settings) {
+            (Some(module), ..) => module.dir.clone(),
+            (None, Some(folder), _) => folder.clone(),
+            (None, None, Some(settings)) => settings.token.dir.clone(),
+            (None, None, None) => {
                 return Err(Refusal::because(
                     "which token? Say --config FILE, or --token FOLDER for one without a configuration",
                 ));
@@ -99,10 +109,29 @@ impl TokenPlace {
         };
         let config = self.config.as_deref().map(|file| format!("--config {}", quote(file)));
         let token = self.token.as_deref().map(|folder| format!("--token {}", quote(folder)));
+        let named = self.module.as_deref().map(|name| format!("--module {}", quote(name.as_ref())));
         let options: Vec<String> =
-            [config, token, self.pin.option()].into_iter().flatten().collect();
+            [config, token, named, self.pin.option()].into_iter().flatten().collect();
         let program = program(&options.join(" "));
-        Ok(Found { folder, settings, program, pin })
+        Ok(Found { folder, module, settings, program, pin })
+    }
+
+    /// The module that is meant, if one is.
+    fn module(&self, settings: Option<&Settings>) -> Result<Option<ModuleSettings>, Refusal> {
+        let Some(name) = &self.module else { return Ok(None) };
+        let settings = settings.ok_or_else(|| {
+            Refusal::because("a module is named in a configuration; say --config FILE too")
+        })?;
+        let modules = &settings.token.modules;
+        if let Some(module) = modules.iter().find(|module| module.name == *name) {
+            return Ok(Some(module.clone()));
+        }
+        let names: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
+        Err(Refusal::because(if names.is_empty() {
+            "the configuration names no module; add one under [[token.modules]]".to_owned()
+        } else {
+            format!("the configuration has no module '{name}', but: {}", names.join(", "))
+        }))
     }
 }
 
@@ -113,9 +142,13 @@ pub(super) fn program(options: &str) -> Program {
 
 impl Found {
     /// Opens the token, locked.
-    pub(super) fn open(&self) -> Result<SoftwareToken, Refusal> {
-        SoftwareToken::open(&self.folder).map_err(|error| match error {
-            causeway_keys::KeysError::NoToken(_) => Refusal::because(format!(
+    pub(super) fn open(&self) -> Result<Box<dyn Token>, Refusal> {
+        if self.module.is_some() {
+            return Ok(Box::new(self.open_module()?));
+        }
+        let opened = SoftwareToken::open(&self.folder);
+        opened.map(|token| Box::new(token) as Box<dyn Token>).map_err(|error| match error {
+            KeysError::NoToken(_) => Refusal::because(format!(
                 "{error}; make one with {}",
                 self.program.command("keys init")
             )),
@@ -124,10 +157,23 @@ impl Found {
     }
 
     /// Opens the token and unlocks it.
-    pub(super) fn unlock(&self) -> Result<SoftwareToken, Refusal> {
+    pub(super) fn unlock(&self) -> Result<Box<dyn Token>, Refusal> {
         let token = self.open()?;
         token.unlock(&self.pin()?).map_err(Refusal::because)?;
         Ok(token)
+    }
+
+    /// Whether the token is behind a PKCS#11 library.
+    pub(super) fn is_module(&self) -> bool {
+        self.module.is_some()
+    }
+
+    /// Opens the module, locked.
+    pub(super) fn open_module(&self) -> Result<Pkcs11Token, Refusal> {
+        let module = self.module.as_ref().ok_or_else(|| {
+            Refusal::because("which module? Say --module NAME, as the configuration calls it")
+        })?;
+        module.open().map_err(Refusal::because)
     }
 
     /// The present PIN.

@@ -106,7 +106,11 @@ pub async fn handle(server: Arc<Server>, request: Request<Incoming>) -> Response
         responses.iter().map(parse).collect()
     });
     let authentication = server.require_authentication_certificate().and(authentication);
-    respond(server.health().judge(authentication, log.as_ref().map_err(Clone::clone), now))
+    let log = log.as_ref().map_err(Clone::clone);
+    respond(match server.health().judge(authentication, log, now) {
+        Verdict::Healthy => server.token_trouble().map_or(Verdict::Healthy, Verdict::Unhealthy),
+        other => other,
+    })
 }
 
 fn respond(verdict: Verdict) -> Response<Body> {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use causeway_globalconf::GlobalConf;
 use causeway_identifiers::MemberId;
-use causeway_keys::{KeysError, SoftwareToken, Usage};
+use causeway_keys::{KeysError, Usage};
 use causeway_pki::ocsp::{OcspResponse, judge_status, judge_time};
 use causeway_pki::{Certificate, SigningKey};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
 
+use super::tokens::Tokens;
 use crate::metrics::Metrics;
 use crate::ocsp_client::OcspCache;
 use crate::signing::BatchSigner;
@@ -44,10 +45,11 @@ fn intermediates(certificate: &Certificate, conf: Option<&GlobalConf>) -> Vec<Ce
 /// # Errors
 /// When the token refuses.
 pub(super) fn authentication(
-    token: &SoftwareToken,
+    tokens: &Tokens,
     conf: Option<&GlobalConf>,
     now: OffsetDateTime,
 ) -> Result<Option<Identity>, CredentialsError> {
+    let token = tokens.software();
     let Some(credential) = token.credentials(Usage::Authentication, now)?.into_iter().next_back()
     else {
         return Ok(None);
@@ -69,14 +71,14 @@ pub(super) fn authentication(
 /// # Errors
 /// When the token refuses, or a thread cannot be started.
 pub(super) fn signers(
-    token: &SoftwareToken,
+    tokens: &Tokens,
     conf: &Arc<ArcSwapOption<GlobalConf>>,
     ocsp: &Arc<OcspCache>,
     metrics: &Arc<Metrics>,
     now: OffsetDateTime,
 ) -> Result<HashMap<MemberId, BatchSigner>, CredentialsError> {
     let mut best = HashMap::new();
-    let mut credentials = token.credentials(Usage::Signing, now)?;
+    let mut credentials = tokens.credentials(Usage::Signing, now)?;
     credentials.sort_by_key(|c| c.certificate.not_after());
     for credential in credentials {
         if let Some(member) = credential.member.clone() {
@@ -140,13 +142,13 @@ fn current_ocsp(
 /// # Errors
 /// When the token refuses.
 pub(super) fn own_certificates(
-    token: &SoftwareToken,
+    tokens: &Tokens,
     conf: Option<&GlobalConf>,
     now: OffsetDateTime,
 ) -> Result<Vec<Certificate>, CredentialsError> {
     let mut all = Vec::new();
     for usage in [Usage::Signing, Usage::Authentication] {
-        for credential in token.credentials(usage, now)? {
+        for credential in tokens.credentials(usage, now)? {
             all.extend(intermediates(&credential.certificate, conf));
             all.push(credential.certificate);
         }

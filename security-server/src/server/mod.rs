@@ -7,6 +7,7 @@
 
 mod credentials;
 mod start;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,7 @@ pub struct Server {
     pub(crate) shares: Arc<Shares>,
     timestamping: Arc<Timestamping>,
     health: Health,
+    tokens: tokens::SharedTokens,
     stop: watch::Sender<bool>,
     /// Signs for the members of this server.
     pub signers: Signers,
@@ -280,6 +282,12 @@ impl Server {
     /// The state of what the server depends on.
     pub fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// What is wrong with the tokens that keep keys.
+    pub(crate) fn token_trouble(&self) -> Option<String> {
+        let troubles = self.tokens.troubles();
+        (!troubles.is_empty()).then(|| troubles.join("; "))
     }
 }
 

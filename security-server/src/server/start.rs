@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use causeway_globalconf::GlobalConf;
-use causeway_keys::{KeysError, Pin, SoftwareToken};
+use causeway_keys::{KeysError, Pin};
 use causeway_messagelog::{Log, LogError};
 use causeway_pki::Certificate;
 use rustls::ServerConfig;
@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::credentials::{self, CredentialsError};
+use super::tokens::{SharedTokens, Tokens};
 use super::{READY_STEP, Server};
 use crate::globalconf_client::GlobalConfClient;
 use crate::health::{self, Health};
@@ -105,7 +106,7 @@ pub struct Running {
     addresses: Addresses,
     tasks: JoinSet<()>,
     /// Unlocked until what is in flight has been signed.
-    token: Arc<SoftwareToken>,
+    tokens: SharedTokens,
 }
 
 /// Runs a server until it is told to stop: SIGTERM or SIGINT stop it when
@@ -144,7 +145,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         what: format!("the data folder {} cannot be made", settings.data_dir.display()),
         error,
     })?;
-    let token = Arc::new(open_token(&settings, pin)?);
+    let tokens = Arc::new(Tokens::open(&settings, pin)?);
     let log = Arc::new(open_log(&settings)?);
     crate::settings::tls::ensure_internal_certificate(&settings.tls)?;
     let internal = Arc::new(internal_identity(&settings.tls)?);
@@ -181,6 +182,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         shares: Shares::of(settings.limits.max_connections),
         peer_ocsp: Arc::new(PeerOcsp::new(peers.connect_timeout)),
         timestamping: Arc::clone(&timestamping),
+        tokens: Arc::clone(&tokens),
         health: Health::new(Arc::clone(&conf), Arc::clone(&ocsp), Arc::clone(&timestamping)),
         stop,
         signers: Signers::default(),
@@ -201,7 +203,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         conf,
         certificates,
     ));
-    let keys = Keys { token: Arc::clone(&token), own, ocsp: Arc::clone(&ocsp_client), peer_tls };
+    let keys = Keys { tokens: Arc::clone(&tokens), own, ocsp: Arc::clone(&ocsp_client), peer_tls };
     keys.take(&server)?;
     // Only now: whoever connects to a server that restarts is not refused for want of keys.
     let mut tasks = JoinSet::new();
@@ -220,7 +222,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
     }
     tasks.spawn(keys.keep(Arc::clone(&server), stopping));
     tracing::info!(server = %server.settings().server, ?addresses, "security server started");
-    Ok(Running { server, addresses, tasks, token })
+    Ok(Running { server, addresses, tasks, tokens })
 }
 
 impl Running {
@@ -269,7 +271,7 @@ impl Running {
     pub async fn stop(mut self) {
         let _ = self.server.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
-        drop(self.token);
+        drop(self.tokens);
         self.server.log.close().await;
     }
 }
@@ -297,16 +299,6 @@ impl Server {
                 format!("no OCSP response for {subject}")
             })
     }
-}
-
-fn open_token(settings: &Settings, pin: Option<Pin>) -> Result<SoftwareToken, StartError> {
-    let token = SoftwareToken::open(&settings.token.dir)?;
-    let pin = match pin {
-        Some(pin) => pin,
-        None => Pin::read(&settings.token.pin)?,
-    };
-    token.unlock(&pin)?;
-    Ok(token)
 }
 
 fn open_log(settings: &Settings) -> Result<Log, LogError> {
@@ -440,7 +432,7 @@ type OwnCertificates = Arc<ArcSwap<Vec<Certificate>>>;
 
 /// The token's keys, and what is made of them.
 struct Keys {
-    token: Arc<SoftwareToken>,
+    tokens: SharedTokens,
     own: OwnCertificates,
     ocsp: Arc<OcspClient>,
     peer_tls: watch::Sender<Option<Arc<ServerConfig>>>,
@@ -452,8 +444,8 @@ impl Keys {
         let now = OffsetDateTime::now_utc();
         let conf = server.global_conf();
         let signers =
-            credentials::signers(&self.token, &server.conf, &server.ocsp, &server.metrics, now)?;
-        let identity = credentials::authentication(&self.token, conf.as_deref(), now)?;
+            credentials::signers(&self.tokens, &server.conf, &server.ocsp, &server.metrics, now)?;
+        let identity = credentials::authentication(&self.tokens, conf.as_deref(), now)?;
         let settings = server.settings();
         let cbc = &settings.peers.cbc_suites_for;
         match &identity {
@@ -471,7 +463,11 @@ impl Keys {
                 server.peers.set_config(None);
             }
         }
-        self.own.store(Arc::new(credentials::own_certificates(&self.token, conf.as_deref(), now)?));
+        self.own.store(Arc::new(credentials::own_certificates(
+            &self.tokens,
+            conf.as_deref(),
+            now,
+        )?));
         self.ocsp.refresh_soon();
         server.signers.replace(signers);
         server.authentication.store(identity.map(Arc::new));
@@ -484,8 +480,9 @@ impl Keys {
         let mut changed = server.conf_client.subscribe();
         loop {
             let conf = server.global_conf();
+            self.tokens.try_to_unlock();
             match credentials::own_certificates(
-                &self.token,
+                &self.tokens,
                 conf.as_deref(),
                 OffsetDateTime::now_utc(),
             ) {

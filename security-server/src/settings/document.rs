@@ -302,7 +302,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    fn number(&self, within: RangeInclusive<u64>) -> Option<u64> {
+    pub(super) fn number(&self, within: RangeInclusive<u64>) -> Option<u64> {
         let DeValue::Integer(integer) = self.value else {
             return self.wrong_type("a whole number");
         };

@@ -146,6 +146,33 @@ pub struct TokenSettings {
     pub dir: PathBuf,
     /// Where the PIN comes from. Default: asked at start.
     pub pin: PinSource,
+    /// Further tokens, behind PKCS#11 libraries: for signing keys.
+    pub modules: Vec<ModuleSettings>,
+}
+
+/// A token behind a PKCS#11 library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleSettings {
+    /// What the operator calls it: a word of letters, digits, `-` and `_`.
+    pub name: String,
+    /// The library's file.
+    pub library: PathBuf,
+    /// Which of the library's tokens it is.
+    pub choice: causeway_keys::TokenChoice,
+    /// Where the PIN comes from. Default: asked at start.
+    pub pin: PinSource,
+    /// Where certificates and names of its keys are kept. Default `tokens/NAME` below the data folder.
+    pub dir: PathBuf,
+}
+
+impl ModuleSettings {
+    /// Opens the token, locked.
+    ///
+    /// # Errors
+    /// When the library cannot be loaded, or the folder's file cannot be read.
+    pub fn open(&self) -> Result<causeway_keys::Pkcs11Token, causeway_keys::KeysError> {
+        causeway_keys::Pkcs11Token::open(&self.library, self.choice.clone(), &self.dir)
+    }
 }
 
 /// How the message log is timestamped.

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use causeway_globalconf::Anchor;
 use causeway_identifiers::{SecurityServerId, has_illegal_characters};
+use causeway_keys::TokenChoice;
 
 use super::document::{File, Item, MAX_FILE, Section};
 use super::problem::Problems;
 use super::read_clients::ClientReader;
 use super::{
     AllowedFederations, ClientTable, CodeStyle, GlobalConfSettings, LimitSettings, Listen,
-    LogFormat, LogSettings, LoggingSettings, OcspSettings, OverLimit, PeerSettings, PinSource,
-    Settings, SettingsErrors, TimestampingSettings, TlsSettings, TokenSettings,
+    LogFormat, LogSettings, LoggingSettings, ModuleSettings, OcspSettings, OverLimit, PeerSettings,
+    PinSource, Settings, SettingsErrors, TimestampingSettings, TlsSettings, TokenSettings,
 };
 
 const ZERO: Duration = Duration::ZERO;
@@ -252,8 +253,54 @@ fn federations(item: &Item<'_>) -> Option<AllowedFederations> {
 fn token(s: Section<'_>, data_dir: &Path) -> TokenSettings {
     let dir = s.path("dir", data_dir, "token");
     let pin = s.item("pin").and_then(|item| pin(&item)).unwrap_or_else(prompt);
+    let mut modules: Vec<ModuleSettings> = Vec::new();
+    for section in s.sections("modules") {
+        let Some(module) = module(section, data_dir) else { continue };
+        if modules.iter().any(|other| other.name == module.name) {
+            s.problem(format!("two modules have the name '{}'", module.name));
+        }
+        modules.push(module);
+    }
     s.finish();
-    TokenSettings { dir, pin }
+    TokenSettings { dir, pin, modules }
+}
+
+fn module(s: Section<'_>, data_dir: &Path) -> Option<ModuleSettings> {
+    let name = s.required("name", "write a word to call it by, such as \"hsm\"").and_then(|item| {
+        let name = item.text()?;
+        let word = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(word) {
+            item.problem("is not a word of at most 64 letters, digits, - and _");
+            return None;
+        }
+        Some(name.to_owned())
+    });
+    let library =
+        s.required("library", "write the file of the module's PKCS#11 library").and_then(|item| {
+            let path = item.file().resolve(item.text()?);
+            if !path.is_file() {
+                item.problem(format!("'{}' is not a file", path.display()));
+            }
+            Some(path)
+        });
+    let choice = TokenChoice {
+        label: s.text("label").map(str::to_owned),
+        serial: s.text("serial").map(str::to_owned),
+        slot: s.item("slot").and_then(|item| item.number(0..=u64::from(u32::MAX))),
+    };
+    if choice == TokenChoice::default() {
+        s.problem("says not which token of the library; write its label, or its serial number");
+    }
+    let place = format!("tokens/{}", name.as_deref().unwrap_or_default());
+    let dir = s.path("dir", data_dir, &place);
+    let question =
+        || PinSource::Prompt(format!("PIN of the token {}: ", name.as_deref().unwrap_or_default()));
+    let pin = match s.item("pin").and_then(|item| pin(&item)) {
+        Some(PinSource::Prompt(_)) | None => question(),
+        Some(other) => other,
+    };
+    s.finish();
+    Some(ModuleSettings { name: name?, library: library?, choice, pin, dir })
 }
 
 fn prompt() -> PinSource {

@@ -19,6 +19,61 @@ const SECONDS: &str = "300";
 
 #[test]
 fn the_page_leads_to_an_exchange() {
+    follow(|script| script);
+}
+
+/// The same way, but that the members' signing keys are in a PKCS#11 module (SoftHSM2), made and kept there.
+#[test]
+fn signing_keys_may_be_in_a_module() {
+    let libraries = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so"];
+    let Some(library) = libraries.into_iter().find(|path| std::path::Path::new(path).exists())
+    else {
+        let why = "SoftHSM2 is not installed (Debian: apt install softhsm2)";
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
+        eprintln!("SKIPPED: {why}");
+        return;
+    };
+    follow(|script| {
+        let mut script = script;
+        let mut change = |from: &str, to: &str| {
+            assert!(script.contains(from), "the page says no more: {from}");
+            script = script.replace(from, to);
+        };
+        change(
+            "[token]\npin = \"file:pin\"\n",
+            &format!(
+                "[token]\npin = \"file:pin\"\n[[token.modules]]\nname = \"hsm\"\nlibrary = \"{library}\"\nlabel = \"server $n\"\npin = \"file:pin\"\n"
+            ),
+        );
+        change(
+            "    security-server keys init --config \"$config\"\n",
+            "    security-server keys init --config \"$config\"\n    softhsm2-util --init-token --free --label \"server $n\" --so-pin officer --pin \"Server-PIN-$n\"\n",
+        );
+        change(
+            "keys generate --usage signing --kind rsa2048",
+            "keys --module hsm generate --usage signing --kind rsa2048",
+        );
+        change("keys csr signing", "keys --module hsm csr signing");
+        change(
+            "        security-server keys import \"ss$n/$usage.pem\" --config",
+            "        module=; [ \"$usage\" = authentication ] || module='--module hsm'\n        security-server keys $module import \"ss$n/$usage.pem\" --config",
+        );
+        // What the server could use by mistake is not there.
+        change(
+            "security-server run",
+            "if grep '\"usage\": \"signing\"' ss1/data/token/token.json ss2/data/token/token.json; then exit 3; fi\n    security-server run",
+        );
+        format!(
+            "mkdir tokens\necho \"directories.tokendir = $PWD/tokens\" >softhsm2.conf\nexport SOFTHSM2_CONF=$PWD/softhsm2.conf\n{script}"
+        )
+    });
+}
+
+/// Follows the page, changed as said, in an empty folder.
+fn follow(change: impl FnOnce(String) -> String) {
+    // One after the other: ports that are free when they are chosen must be so still when they are used.
+    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for tool in ["openssl", "curl", "python3"] {
         let found = Command::new("sh").args(["-c", "command -v \"$1\"", "sh", tool]).output();
         if !found.is_ok_and(|found| found.status.success()) {
@@ -44,7 +99,7 @@ fn the_page_leads_to_an_exchange() {
         .map(|step| step.split_once("-->\n```sh\n").unwrap().1.split_once("```\n").unwrap().0)
         .collect();
     assert_eq!(PAGE.matches("```sh").count(), steps.len(), "all commands are steps");
-    let mut script = steps.concat();
+    let mut script = change(steps.concat());
     let servers = World::new().unwrap().servers(Topology::Two).unwrap();
     let base = Addresses::choose(Ports::Free, &servers).unwrap().base();
     for offset in 0..32 {

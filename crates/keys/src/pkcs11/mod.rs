@@ -112,14 +112,6 @@ impl Pkcs11Token {
             add(keys, key.shown, key.cka_id, label, usage).map(|_| ())
         })
     }
-
-    /// Sets another PIN in the module. The token must be unlocked, and stays so.
-    ///
-    /// # Errors
-    /// [`KeysError::Locked`], [`KeysError::PinIncorrect`], [`KeysError::PinPolicy`] when the module wants another one.
-    pub fn change_pin(&self, present: &Pin, new: &Pin) -> Result<(), KeysError> {
-        self.0.line.change_pin(present, new)
-    }
 }
 
 /// Adds a key to those in use.
@@ -190,6 +182,10 @@ impl Token for Pkcs11Token {
             usable.store(false, Ordering::Release);
         }
         self.0.line.lock();
+    }
+
+    fn change_pin(&self, present: &Pin, new: &Pin) -> Result<(), KeysError> {
+        self.0.line.change_pin(present, new)
     }
 
     fn keys(&self) -> Vec<KeyInfo> {

@@ -1,7 +1,7 @@
 //! Which key, which certificate: by label, or by the beginning of what `list` shows.
 
 use causeway_console::Program;
-use causeway_keys::{CertificateInfo, KeyInfo, SoftwareToken};
+use causeway_keys::{CertificateInfo, KeyInfo, Token};
 
 use super::Refusal;
 
@@ -9,11 +9,7 @@ use super::Refusal;
 const LEAST: usize = 4;
 
 /// The key of a label, or of an identifier that begins so.
-pub(super) fn key(
-    token: &SoftwareToken,
-    named: &str,
-    program: &Program,
-) -> Result<KeyInfo, Refusal> {
+pub(super) fn key(token: &dyn Token, named: &str, program: &Program) -> Result<KeyInfo, Refusal> {
     let keys = token.keys();
     let by_label: Vec<&KeyInfo> =
         keys.iter().filter(|key| !key.label.is_empty() && key.label == named).collect();
@@ -32,7 +28,7 @@ pub(super) fn key(
 
 /// The certificate whose SHA-256 fingerprint begins so, with its key.
 pub(super) fn certificate(
-    token: &SoftwareToken,
+    token: &dyn Token,
     named: &str,
     program: &Program,
 ) -> Result<(KeyInfo, CertificateInfo), Refusal> {
@@ -42,12 +38,14 @@ pub(super) fn certificate(
     one(matching, "certificate", named, program).map(|(key, info)| (key.clone(), info.clone()))
 }
 
-fn begins(whole: &str, beginning: &str) -> bool {
+/// Whether a name is the beginning of an identifier, long enough to mean it.
+pub(super) fn begins(whole: &str, beginning: &str) -> bool {
     let beginning = beginning.replace(':', "").to_ascii_lowercase();
     beginning.len() >= LEAST && whole.starts_with(&beginning)
 }
 
-fn one<T>(
+/// The one that matches.
+pub(super) fn one<T>(
     mut matching: impl Iterator<Item = T>,
     what: &str,
     named: &str,

@@ -9,7 +9,7 @@ use std::str::FromStr as _;
 
 use causeway_console::name;
 use causeway_identifiers::MemberId;
-use causeway_keys::{KeyKind, SoftwareToken, Usage};
+use causeway_keys::{KeyKind, SoftwareToken, Token as _, Usage};
 use causeway_pki::Certificate;
 use serde_json::json;
 
@@ -53,6 +53,18 @@ enum KeysCommand {
     },
     /// Show keys, certificates and requests. Needs no PIN.
     List,
+    /// Take a key into use that is in a module already; without a key, show those that could be.
+    Adopt {
+        /// The beginning of its identifier, as shown.
+        #[arg(requires = "usage")]
+        key: Option<String>,
+        /// What it is for.
+        #[arg(long, value_enum)]
+        usage: Option<UsageArgument>,
+        /// The key's name, for people.
+        #[arg(long, default_value = "")]
+        label: String,
+    },
     /// Make a certificate request for a key.
     Csr(request::CsrArguments),
     /// Take the certificate that an authority issued.
@@ -123,6 +135,10 @@ pub(super) fn execute(arguments: &KeysArguments, console: &mut Console<'_>) -> R
     match &arguments.command {
         KeysCommand::Init { label, allow_weak_pin } => act.init(label, *allow_weak_pin),
         KeysCommand::Generate { usage, kind, label } => act.generate((*usage).into(), *kind, label),
+        KeysCommand::Adopt { key: Some(key), usage: Some(usage), label } => {
+            act.adopt(key, (*usage).into(), label)
+        }
+        KeysCommand::Adopt { .. } => act.unknown(),
         KeysCommand::List => show::list(&act.found, act.json, act.console),
         KeysCommand::Csr(arguments) => request::make(&act.found, arguments, act.json, act.console),
         KeysCommand::Import { file, member } => act.import(file, member.as_ref()),
@@ -151,7 +167,65 @@ impl Act<'_, '_> {
         self.found.program.command(&format!("keys {rest}"))
     }
 
+    /// TLS needs the server's own key in memory, where no module lets it go.
+    fn not_in_a_module(&self, usage: Usage) -> Result<(), Refusal> {
+        if usage == Usage::Authentication && self.found.is_module() {
+            return Err(Refusal::because(
+                "authentication keys are kept in the software token; leave --module out",
+            ));
+        }
+        Ok(())
+    }
+
+    fn unknown(&mut self) -> Result<(), Refusal> {
+        let token = self.found.open_module()?;
+        token.unlock(&self.found.pin()?).map_err(Refusal::because)?;
+        let keys = token.unknown_keys().map_err(Refusal::because)?;
+        if self.json {
+            let keys: Vec<_> = keys
+                .iter()
+                .map(|key| json!({"key": key.id.as_str(), "kind": key.kind.name(), "label": key.label}))
+                .collect();
+            return self.console.json(&json!({ "keys": keys }));
+        }
+        if keys.is_empty() {
+            return self.console.line("The module has no signing keys beside those in use.");
+        }
+        let rows: Vec<_> = keys
+            .iter()
+            .map(|key| [key.id.as_str().to_owned(), key.kind.to_string(), key.label.clone()])
+            .collect();
+        self.console.table(["KEY", "KIND", "LABEL"], &rows)?;
+        self.console.line(format_args!("Next: {}", self.command("adopt KEY --usage signing")))
+    }
+
+    fn adopt(&mut self, named: &str, usage: Usage, label: &str) -> Result<(), Refusal> {
+        self.not_in_a_module(usage)?;
+        let token = self.found.open_module()?;
+        token.unlock(&self.found.pin()?).map_err(Refusal::because)?;
+        let keys = token.unknown_keys().map_err(Refusal::because)?;
+        let matching = keys.iter().filter(|key| choose::begins(key.id.as_str(), named));
+        let key = choose::one(matching, "key", named, &self.found.program)?;
+        token.adopt_key(&key.id, label, usage).map_err(Refusal::because)?;
+        let id = key.id.as_str();
+        let request = self.command(&request::words(&self.found, id, usage));
+        let next = format!(
+            "take its certificate if it has one: {}; or ask for one: {request}",
+            self.command("import FILE --member INSTANCE/CLASS/CODE")
+        );
+        let text = format!("Took the {usage} key {id} ({}) into use", key.kind);
+        let value = json!({
+            "key": id, "usage": usage.to_string(), "kind": key.kind.name(), "label": label,
+        });
+        self.console.done(self.json, value, text, &next)
+    }
+
     fn init(&mut self, label: &str, allow_weak_pin: bool) -> Result<(), Refusal> {
+        if self.found.is_module() {
+            return Err(Refusal::because(
+                "a module is made ready with its manufacturer's own tools; then make a key with `keys generate`",
+            ));
+        }
         let folder = &self.found.folder;
         if SoftwareToken::open(folder).is_ok() {
             // Said before a PIN is asked for.
@@ -171,6 +245,7 @@ impl Act<'_, '_> {
     }
 
     fn generate(&mut self, usage: Usage, kind: KeyKind, label: &str) -> Result<(), Refusal> {
+        self.not_in_a_module(usage)?;
         let token = self.found.unlock()?;
         let id = token.generate_key(kind, label, usage).map_err(Refusal::because)?;
         let request = self.command(&request::words(&self.found, id.as_str(), usage));
@@ -195,7 +270,7 @@ impl Act<'_, '_> {
             token.set_member(&fingerprint, Some(member.clone())).map_err(Refusal::because)?;
         }
         let short = hex::encode(&fingerprint[..6]);
-        let key = choose::key(&token, id.as_str(), &self.found.program)?;
+        let key = choose::key(token.as_ref(), id.as_str(), &self.found.program)?;
         let info = key.certificates.iter().find(|c| c.certificate == certificate);
         let member = info.and_then(|info| info.member.as_ref());
         let next = match key.usage {
@@ -230,7 +305,7 @@ impl Act<'_, '_> {
 
     fn activate(&mut self, certificate: &str) -> Result<(), Refusal> {
         let token = self.found.open()?;
-        let (key, info) = choose::certificate(&token, certificate, &self.found.program)?;
+        let (key, info) = choose::certificate(token.as_ref(), certificate, &self.found.program)?;
         if !info.certificate.is_valid_at(time::OffsetDateTime::now_utc()) {
             return Err(Refusal::because(format!(
                 "the certificate is valid from {} until {} only",
@@ -238,14 +313,14 @@ impl Act<'_, '_> {
                 day(info.certificate.not_after())
             )));
         }
-        token.activate(&info.certificate.sha256()).map_err(Refusal::because)?;
+        token.set_active(&info.certificate.sha256(), true).map_err(Refusal::because)?;
         self.switched(&info.certificate, key.usage, true)
     }
 
     fn deactivate(&mut self, certificate: &str) -> Result<(), Refusal> {
         let token = self.found.open()?;
-        let (key, info) = choose::certificate(&token, certificate, &self.found.program)?;
-        token.deactivate(&info.certificate.sha256()).map_err(Refusal::because)?;
+        let (key, info) = choose::certificate(token.as_ref(), certificate, &self.found.program)?;
+        token.set_active(&info.certificate.sha256(), false).map_err(Refusal::because)?;
         self.switched(&info.certificate, key.usage, false)
     }
 
@@ -264,7 +339,7 @@ impl Act<'_, '_> {
 
     fn delete_key(&mut self, key: &str, yes: bool) -> Result<(), Refusal> {
         let token = self.found.open()?;
-        let key = choose::key(&token, key, &self.found.program)?;
+        let key = choose::key(token.as_ref(), key, &self.found.program)?;
         let what = format!(
             "the {} key {} ('{}') with {} certificate(s) and {} request(s); what it signed stays \
              verifiable, but it can never sign again",
@@ -282,7 +357,7 @@ impl Act<'_, '_> {
 
     fn delete_certificate(&mut self, certificate: &str, yes: bool) -> Result<(), Refusal> {
         let token = self.found.open()?;
-        let (key, info) = choose::certificate(&token, certificate, &self.found.program)?;
+        let (key, info) = choose::certificate(token.as_ref(), certificate, &self.found.program)?;
         let subject = printable(&name(&info.certificate.subject_rfc2253()));
         let what = format!("the {} certificate of {subject}; its key stays", key.usage);
         self.confirmed(yes, &what)?;
@@ -293,7 +368,7 @@ impl Act<'_, '_> {
 
     fn delete_requests(&mut self, key: &str, yes: bool) -> Result<(), Refusal> {
         let token = self.found.open()?;
-        let key = choose::key(&token, key, &self.found.program)?;
+        let key = choose::key(token.as_ref(), key, &self.found.program)?;
         let what = format!("{} request(s) of the {} key {}", key.requests.len(), key.usage, key.id);
         self.confirmed(yes, &what)?;
         for request in &key.requests {

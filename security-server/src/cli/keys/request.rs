@@ -68,7 +68,7 @@ pub(super) fn make(
     if arguments.out.is_none() && arguments.format == Format::Der {
         return Err(Refusal::because("a binary request needs a file; say --out FILE"));
     }
-    let key = choose::key(&found.open()?, &arguments.key, &found.program)?;
+    let key = choose::key(found.open()?.as_ref(), &arguments.key, &found.program)?;
     let configured = found.settings.as_ref().map(|settings| settings.server.clone());
     let server = arguments.server.clone().or(configured);
     let owner = server.as_ref().map(|server| server.owner().clone());
