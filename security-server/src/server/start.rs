@@ -186,6 +186,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         health: Health::new(Arc::clone(&conf), Arc::clone(&ocsp), Arc::clone(&timestamping)),
         stop,
         signers: Signers::default(),
+        own_services: Vec::new(),
         peers: PeerPool::new(dialer, peers.idle_timeout),
         services: ServiceCaller::new(Some(Arc::clone(&internal))),
         verification: Verification::default(),
