@@ -21,7 +21,6 @@ use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
-use ring::rand::SecureRandom as _;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -29,6 +28,7 @@ use crate::body::{self, Intake, Source, Start, Taken};
 use crate::http::serve::Caller;
 use crate::http::{Body, full};
 use crate::peers::{self, Candidate, ConnectError, Peer, SendError, Share};
+use crate::random;
 use crate::receive::{Received, body_fault, part_digests, receive, transport_fault};
 use crate::server::Server;
 use crate::settings::{Client, ConnectionType};
@@ -188,8 +188,8 @@ fn read_request(head: &Parts, instance: &str) -> Result<RestRequest, Fault> {
         head.uri.path(),
         head.uri.query(),
         crate::http::case::restore(head, headers),
-        &Uuid::new_v4().to_string(),
-        || format!("{instance}-{}", Uuid::new_v4()),
+        &random::id().to_string(),
+        || format!("{instance}-{}", random::id()),
     )
 }
 
@@ -331,9 +331,7 @@ impl<'s> Sending<'s> {
 
         let mut encoder = new_encoder()?;
         let content_type = encoder.content_type();
-        let mut out = BytesMut::with_capacity(
-            4096 + signature.signature.len() + body.as_ref().map_or(0, Bytes::len),
-        );
+        let mut out = room_for(&self.block, body.as_ref(), &signature, &self.ocsp);
         self.write_opening(&mut encoder, &mut out)?;
         if let Some(body) = body {
             write_part(&mut encoder, media::REST_BODY, &body, &mut out)?;
@@ -555,10 +553,8 @@ fn send_fault(error: &SendError) -> Fault {
 
 /// An encoder with a boundary that nobody can guess.
 pub(crate) fn new_encoder() -> Result<Encoder, Fault> {
-    let mut random = [0; 30];
-    ring::rand::SystemRandom::new()
-        .fill(&mut random)
-        .map_err(|_| Fault::new(codes::INTERNAL_ERROR, "The system gives no random numbers"))?;
+    let random = random::bytes::<30>()
+        .ok_or_else(|| Fault::new(codes::INTERNAL_ERROR, "The system gives no random numbers"))?;
     Ok(Encoder::new(Boundary::random(BoundaryUse::Message, &random)))
 }
 
@@ -568,9 +564,20 @@ pub(crate) fn write_part(
     bytes: &[u8],
     out: &mut BytesMut,
 ) -> Result<(), Fault> {
-    out.extend_from_slice(&encoder.part_header(kind, &[]).map_err(|e| transport_fault(&e))?);
-    out.extend_from_slice(bytes);
-    Ok(())
+    encoder.part(kind, bytes, out).map_err(|e| transport_fault(&e))
+}
+
+/// Room for a message of these parts with all that is around them.
+pub(crate) fn room_for(
+    block: &Bytes,
+    body: Option<&Bytes>,
+    signature: &MessageSignature,
+    ocsp: &[Bytes],
+) -> BytesMut {
+    let ocsp: usize = ocsp.iter().map(|der| der.len() + 128).sum();
+    let chain = signature.chain().map_or(0, |(result, chain)| result.len() + chain.len());
+    let body = body.map_or(0, Bytes::len);
+    BytesMut::with_capacity(1024 + ocsp + block.len() + body + chain + signature.signature.len())
 }
 
 /// The evidence parts: chain result and chain where there are some, then the signature.

@@ -25,6 +25,7 @@ pub mod outgoing;
 pub mod peers;
 pub mod plain_lines;
 pub mod provider_side;
+mod random;
 pub mod receive;
 pub mod server;
 pub mod service_call;

@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 use crate::access;
 use crate::body::{self, Reader, Source, Start, Taken};
-use crate::client_side::{new_encoder, write_part, write_signature};
+use crate::client_side::{new_encoder, room_for, write_part, write_signature};
 use crate::http::case::{self, Spelling};
 use crate::http::serve::Caller;
 use crate::http::{Body, full};
@@ -381,9 +381,7 @@ impl Answering {
         let signature = self.sign_and_log(&block, body.clone().map(Taken::of_bytes)).await?;
         let mut encoder = new_encoder()?;
         let content_type = encoder.content_type();
-        let mut out = BytesMut::with_capacity(
-            2048 + signature.signature.len() + body.as_ref().map_or(0, Bytes::len),
-        );
+        let mut out = room_for(&block, body.as_ref(), &signature, &[]);
         write_part(&mut encoder, media::REST_RESPONSE, &block, &mut out)?;
         if let Some(body) = body {
             write_part(&mut encoder, media::REST_BODY, &body, &mut out)?;
