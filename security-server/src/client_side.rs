@@ -27,6 +27,7 @@ use crate::http::{Body, full};
 use crate::message::{self, Asked, Kind, SOAP_ACTION};
 use crate::parts::{self, Start};
 use crate::peers::{self, Candidate, ConnectError, Peer, Share};
+use crate::random;
 use crate::receive::{Expected, Received, receive, transport_fault};
 use crate::related;
 use crate::server::Server;
@@ -189,8 +190,8 @@ fn read_request(head: &Parts, instance: &str) -> Result<RestRequest, Fault> {
         head.uri.path(),
         head.uri.query(),
         crate::http::case::restore(head, headers),
-        &Uuid::new_v4().to_string(),
-        || format!("{instance}-{}", Uuid::new_v4()),
+        &random::id().to_string(),
+        || format!("{instance}-{}", random::id()),
     )
 }
 

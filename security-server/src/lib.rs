@@ -27,6 +27,7 @@ mod parts;
 pub mod peers;
 pub mod plain_lines;
 pub mod provider_side;
+mod random;
 pub mod receive;
 pub mod related;
 pub mod server;

@@ -14,10 +14,10 @@ use causeway_transport::{
 use hyper::HeaderMap;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts as Head;
-use uuid::Uuid;
 
 use crate::body::Source;
 use crate::parts::{Parts, Piece};
+use crate::random;
 use crate::receive::transport_fault;
 
 /// `SOAPAction` (SOAP 1.1, 6.1.1).
@@ -261,7 +261,7 @@ pub(crate) async fn read_soap_request(
             }
         };
         let call = SoapCall { message, part: body.part, action, content_type };
-        let asked = Asked::from_soap(body.bytes, Uuid::new_v4().to_string(), call);
+        let asked = Asked::from_soap(body.bytes, random::id().to_string(), call);
         Ok((asked, body.attachments.with_prefix(codes::CLIENT)))
     };
     read.await.map_err(|fault| fault.with_prefix(codes::CLIENT))

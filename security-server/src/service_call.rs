@@ -304,7 +304,7 @@ async fn open(uri: Uri, tls: Arc<ClientConfig>) -> Result<ServiceStream, Connect
     }
     let name = ServerName::try_from(host).map_err(|_| malformed())?;
     let stream = TlsConnector::from(tls)
-        .connect(name, stream)
+        .connect(name, stream.reading_ahead())
         .await
         .map_err(|e| ConnectFailure::new(codes::SSL_AUTHENTICATION_FAILED, e))?;
     Ok(ServiceStream::new(stream))
@@ -320,7 +320,7 @@ struct ServiceStream(TokioIo<Recorder<Pin<Box<dyn AsyncStream>>>>, Spelling);
 impl ServiceStream {
     fn new(stream: impl AsyncStream + 'static) -> Self {
         let spelling = Spelling::default();
-        Self(TokioIo::new(Recorder::new(Box::pin(stream), spelling.clone())), spelling)
+        Self(TokioIo::new(Recorder::new(Box::pin(stream), Some(spelling.clone()))), spelling)
     }
 }
 

@@ -19,7 +19,7 @@ use causeway_pki::ocsp::{OcspResponse, judge, judge_time};
 use causeway_pki::{Certificate, DigestAlgorithm, Digester, chain};
 use causeway_signature::SignatureError;
 use causeway_signature::verify::{Absent, ChainDocuments, Part, judge_coverage, judge_signer};
-use causeway_signature::xades::SignatureDocument;
+use causeway_signature::xades::{Mould, SignatureDocument};
 use time::OffsetDateTime;
 
 /// How long a signature document's judgement stands (all messages of a batch arrive within moments).
@@ -37,7 +37,9 @@ type Digest = Vec<u8>;
 #[derive(Default)]
 pub struct Verification {
     signatures: Memory<(Digest, ClientId), Arc<SignatureDocument>>,
-    signers: Memory<(Digest, ClientId), ()>,
+    /// By sender and length; what the next document of the sender is read by.
+    moulds: Memory<(ClientId, usize), Arc<Mould>>,
+    signers: Memory<([u8; 32], ClientId), ()>,
     certificates: Memory<(Digest, ClientId), ()>,
 }
 
@@ -72,12 +74,20 @@ impl Verification {
         if let Some(document) = self.signatures.recall(&key, conf) {
             return covers(&document);
         }
-        let document = SignatureDocument::parse(signature).map_err(refused)?;
+        let shape = (sender.clone(), signature.len());
+        let known = self.moulds.recall(&shape, conf).and_then(|mould| mould.read(signature));
+        let (document, mould) = match known {
+            Some(document) => (document, None),
+            None => SignatureDocument::parse_with_mould(signature).map_err(refused)?,
+        };
         self.judge_signer(&document, sender, now, conf).map_err(refused)?;
         covers(&document)?;
         // What is not signed can be anything: an honest document is small.
         if signature.len() <= LARGEST_REMEMBERED {
             self.signatures.remember(key, Arc::new(document), conf, SIGNATURE_STANDS);
+            if let Some(mould) = mould {
+                self.moulds.remember(shape, Arc::new(mould), conf, CERTIFICATE_STANDS);
+            }
         }
         Ok(())
     }
@@ -91,15 +101,7 @@ impl Verification {
         now: OffsetDateTime,
         conf: &Arc<GlobalConf>,
     ) -> Result<(), SignatureError> {
-        let mut digester = Digester::new(DigestAlgorithm::Sha256);
-        let extra = document.extra().iter().map(|e| &e.certificate);
-        for certificate in document.certificate().into_iter().chain(extra) {
-            digester.update(&certificate.sha256());
-        }
-        for response in document.ocsp_responses() {
-            digester.update(&DigestAlgorithm::Sha256.digest(response.der()));
-        }
-        let key = (digester.finish(), sender.clone());
+        let key = (document.vouchers(), sender.clone());
         if self.signers.recall(&key, conf).is_some() {
             return document.judge_value();
         }

@@ -4,9 +4,9 @@ use bytes::{Bytes, BytesMut};
 use causeway_message::{Fault, codes};
 use causeway_signature::batch::MessageSignature;
 use causeway_transport::{Boundary, BoundaryUse, Encoder, PartHeaders, media};
-use ring::rand::SecureRandom as _;
 
 use crate::message::Label;
+use crate::random;
 use crate::receive::transport_fault;
 
 /// The multipart between two servers, as it is written: OCSP responses, message, attachments, evidence.
@@ -39,10 +39,7 @@ impl MessageWriter {
         bytes: &[u8],
         out: &mut BytesMut,
     ) -> Result<(), Fault> {
-        let header = self.encoder.part_header(kind, &[]);
-        out.extend_from_slice(&header.map_err(|e| transport_fault(&e))?);
-        out.extend_from_slice(bytes);
-        Ok(())
+        self.encoder.part(kind, bytes, out).map_err(|e| transport_fault(&e))
     }
 
     /// The message's own part.
@@ -108,13 +105,17 @@ impl MessageWriter {
     }
 }
 
+/// Room for a message with bodies of so many bytes, its evidence and all that is around them.
+pub(crate) fn room_for(bodies: usize, signature: &MessageSignature, ocsp: &[Bytes]) -> BytesMut {
+    let ocsp: usize = ocsp.iter().map(|der| der.len() + 128).sum();
+    let chain = signature.chain().map_or(0, |(result, chain)| result.len() + chain.len());
+    BytesMut::with_capacity(1024 + ocsp + bodies + chain + signature.signature.len())
+}
+
 /// Bytes for a boundary that nobody can guess.
 pub(crate) fn random() -> Result<[u8; 30], Fault> {
-    let mut random = [0; 30];
-    ring::rand::SystemRandom::new()
-        .fill(&mut random)
-        .map_err(|_| Fault::new(codes::INTERNAL_ERROR, "The system gives no random numbers"))?;
-    Ok(random)
+    random::bytes::<30>()
+        .ok_or_else(|| Fault::new(codes::INTERNAL_ERROR, "The system gives no random numbers"))
 }
 
 /// Headers as the encoder takes them.

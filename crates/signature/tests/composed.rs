@@ -7,7 +7,7 @@ use causeway_pki::{Certificate, DigestAlgorithm, SigningKey, name};
 use causeway_signature::batch::sign;
 use causeway_signature::hashchain::PartDigest;
 use causeway_signature::verify::{Absent, ChainDocuments, Content, Part, judge_coverage};
-use causeway_signature::xades::{Composer, SignatureDocument};
+use causeway_signature::xades::{Composer, Mould, SignatureDocument};
 use proptest::prelude::*;
 use time::macros::datetime;
 
@@ -91,6 +91,86 @@ fn a_batch_has_one_signature_and_each_message_its_chain() {
     };
     let first = [Part { name: "/message.xml", content: Content::Bytes(b"a") }];
     assert!(judge_coverage(&document, Some(crossed), &first, Absent::Refused).is_err());
+}
+
+/// What a mould reads, the general reader reads the same.
+fn assert_read_alike(mould: &Mould, source: &[u8]) -> bool {
+    let Some(quick) = mould.read(source) else { return false };
+    let general = SignatureDocument::parse(source).unwrap();
+    assert_eq!(quick.vouchers(), general.vouchers());
+    assert_eq!(format!("{quick:?}"), format!("{general:?}"));
+    assert_eq!(quick.judge_value(), general.judge_value());
+    true
+}
+
+fn documents() -> Vec<Vec<u8>> {
+    let (key, certificate) = signer("moulds");
+    let composer = Composer::new(&certificate, std::slice::from_ref(&certificate), key.algorithm());
+    let made = |content: &[u8], at| {
+        let signed = sign(&[parts(&[("/message.xml", content)])], &composer, &key, &[], at);
+        signed.unwrap()[0].signature.to_vec()
+    };
+    vec![
+        made(b"a", datetime!(2026-11-24 10:20:30.045 UTC)),
+        made(b"b", datetime!(2026-11-25 10:20:30.999 UTC)),
+        made(b"c", datetime!(2026-11-25 10:20:30 UTC)),
+    ]
+}
+
+#[test]
+fn documents_of_one_signer_are_read_by_one_mould() {
+    let documents = documents();
+    let (_, mould) = SignatureDocument::parse_with_mould(&documents[0]).unwrap();
+    let mould = mould.unwrap();
+    assert!(assert_read_alike(&mould, &documents[0]));
+    assert!(assert_read_alike(&mould, &documents[1]));
+    mould.read(&documents[1]).unwrap().judge_value().unwrap();
+    // Of another length, for a time without milliseconds.
+    assert!(mould.read(&documents[2]).is_none());
+    let text = String::from_utf8(documents[1].clone()).unwrap();
+    for (from, to) in [
+        ("Id=\"signature-value\"", "Id=\"signature-volue\""),
+        ("2026-11-25T10:20:30.999Z", "2026-11-25T10<20:30.999Z"),
+        ("#sha512\"", "#sha256\""),
+        ("<ds:SignatureValue", "<ds:SignatureVolue"),
+        ("\n</ds:SignatureValue>", " </ds:SignatureValue>"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        assert!(mould.read(text.replacen(from, to, 1).as_bytes()).is_none(), "{from}");
+    }
+}
+
+#[test]
+fn a_doubtful_document_makes_no_mould() {
+    let text = String::from_utf8(documents().swap_remove(0)).unwrap();
+    let at = text.find("<ds:DigestValue>").unwrap() + "<ds:DigestValue>".len();
+    let digest = &text[at..at + 88];
+    // The digest in other words, and as it should be where it means nothing.
+    let referred = format!("&#{};{}", u32::from(digest.as_bytes()[0]), &digest[1..]);
+    let elsewhere = format!("<x><ds:DigestValue>{digest}</ds:DigestValue></x></ds:Object>");
+    let doubtful = [
+        text.replacen(digest, &referred, 1).replacen("</ds:Object>", &elsewhere, 1),
+        text.replacen("</ds:DigestValue>", "</ds:DigestValue >", 1).replacen(
+            "</ds:Object>",
+            &elsewhere,
+            1,
+        ),
+        text.replacen(digest, &format!("<![CDATA[{digest}]]>"), 1).replacen(
+            "</ds:Object>",
+            &elsewhere,
+            1,
+        ),
+        text.replacen(digest, &format!("<x/>{digest}"), 1).replacen("</ds:Object>", &elsewhere, 1),
+        text.replacen("</ds:Object>", &elsewhere, 1),
+        text.replacen("</ds:Object>", "<!-- --></ds:Object>", 1),
+        text.replacen("?>", "?><!-- -->", 1),
+        text.replacen("1.0", "1.1", 1),
+        format!("\u{feff}{text}"),
+    ];
+    for text in doubtful {
+        let (_, mould) = SignatureDocument::parse_with_mould(text.as_bytes()).unwrap();
+        assert!(mould.is_none(), "{text}");
+    }
 }
 
 #[test]
@@ -211,6 +291,25 @@ proptest! {
     #[test]
     fn reading_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = SignatureDocument::parse(&bytes);
+    }
+
+    #[test]
+    fn a_mould_reads_only_what_it_reads_alike(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<bool>(), "[A-Za-z0-9+/=:. \\n&;#<>-]"), 0..5),
+    ) {
+        static SAMPLE: std::sync::LazyLock<(Vec<u8>, Mould)> = std::sync::LazyLock::new(|| {
+            let source = documents().swap_remove(0);
+            let (_, mould) = SignatureDocument::parse_with_mould(&source).unwrap();
+            (source, mould.unwrap())
+        });
+        let (mut bytes, mould) = (SAMPLE.0.clone(), &SAMPLE.1);
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        let signed = text.find("<ds:Reference").unwrap()..text.find("<ds:KeyInfo>").unwrap();
+        for (at, anywhere, sign) in changes {
+            let at = if anywhere { at.index(bytes.len()) } else { signed.start + at.index(signed.len()) };
+            bytes[at] = sign.as_bytes()[0];
+        }
+        assert_read_alike(mould, &bytes);
     }
 
     #[test]

@@ -226,4 +226,48 @@ proptest! {
         let files = Files(HashMap::from([("/c".to_owned(), b.into_bytes())]), vec![]);
         let _ = verify(&a, &[], &files);
     }
+
+    /// A comment behind the root changes nothing but who reads: the quick reader leaves such a document to the general one.
+    #[test]
+    fn both_readers_of_a_chain_come_to_the_same_verdict(
+        sizes in proptest::collection::vec(1_usize..4, 2..9),
+        which in any::<proptest::sample::Index>(),
+        of_result in any::<bool>(),
+        changes in proptest::collection::vec((any::<proptest::sample::Index>(), 0..4_u8, "[ -~\n]"), 0..4),
+    ) {
+        let names = ["/message.xml", "/attachment1", "/attachment2"];
+        let content = |leaf: usize, name: &str| format!("{leaf}{name}").into_bytes();
+        let leaves: Vec<Vec<PartDigest>> = sizes.iter().enumerate()
+            .map(|(i, n)| names.iter().take(*n).map(|name| PartDigest {
+                name: (*name).to_owned(), digest: Sha512.digest(&content(i, name)),
+            }).collect())
+            .collect();
+        let chains = build(Sha512, &leaves, "/sig-hashchain.xml").unwrap();
+        let leaf = which.index(leaves.len());
+        let (mut result, mut chain) = (chains.result.into_bytes(), chains.chains[leaf].clone().into_bytes());
+        for (at, kind, byte) in changes {
+            let bytes = if of_result { &mut result } else { &mut chain };
+            let at = at.index(bytes.len());
+            match kind {
+                0 => bytes[at] = byte.as_bytes()[0],
+                1 => bytes.insert(at, byte.as_bytes()[0]),
+                2 => drop(bytes.remove(at)),
+                _ => {
+                    let line = bytes[at..].split_inclusive(|b| *b == b'\n').next().unwrap().to_vec();
+                    bytes.splice(at..at, line);
+                }
+            }
+        }
+        let inputs: Vec<Input<'_>> = leaves[leaf].iter().map(|p| Input { name: &p.name, digest: None }).collect();
+        let verdict = |result: &[u8], chain: &[u8]| {
+            let mut files = Files::default();
+            files.0.insert("/sig-hashchain.xml".into(), chain.to_vec());
+            for part in &leaves[leaf] {
+                files.0.insert(part.name.clone(), content(leaf, &part.name));
+            }
+            verify(result, &inputs, &files).map_err(|e| e.code())
+        };
+        let commented = |bytes: &[u8]| [bytes, b"<!-- -->"].concat();
+        prop_assert_eq!(verdict(&result, &chain), verdict(&commented(&result), &commented(&chain)));
+    }
 }

@@ -211,3 +211,14 @@ fn xroads_signature_over_several_references() {
         "malformed_signature"
     );
 }
+
+#[test]
+fn xroads_documents_are_read_by_moulds() {
+    let Some(dir) = vectors::folder("signatures") else { return };
+    for name in ["sign-0.xml", "verifier/batch-sig.xml"] {
+        let source = std::fs::read(dir.join(name)).unwrap();
+        let (document, mould) = SignatureDocument::parse_with_mould(&source).unwrap();
+        let read = mould.expect(name).read(&source).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{document:?}"), "{name}");
+    }
+}

@@ -1,4 +1,4 @@
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::headers::is_field_name;
 use crate::{Boundary, TransportError, media};
@@ -60,6 +60,31 @@ impl Encoder {
             return Err(TransportError::Attachments("are still open"));
         }
         self.any_part_header(Some(content_type), additional)
+    }
+
+    /// Writes a whole part with no header but its content type.
+    ///
+    /// # Errors
+    /// As for [`Encoder::part_header`]; then nothing is written.
+    pub fn part(
+        &mut self,
+        content_type: &str,
+        contents: &[u8],
+        out: &mut BytesMut,
+    ) -> Result<(), TransportError> {
+        if self.attachments.is_some() {
+            return Err(TransportError::Attachments("are still open"));
+        }
+        let mut header = Vec::with_capacity(64);
+        write_header(&mut header, "content-type", content_type)?;
+        if std::mem::replace(&mut self.in_part, true) {
+            out.extend_from_slice(b"\r\n");
+        }
+        let boundary = self.boundary.as_str().as_bytes();
+        for piece in [b"--".as_slice(), boundary, b"\r\n", &header, b"\r\n", contents] {
+            out.extend_from_slice(piece);
+        }
+        Ok(())
     }
 
     /// Opens the nested multipart for the SOAP attachments. At least one
@@ -202,6 +227,21 @@ mod tests {
             --xtopB\r\ncontent-type: application/x-road-rest-body\r\n\r\n<body>\r\n\
             --xtopB\r\ncontent-type: signature/bdoc-1.0/ts\r\n\r\n<xml>\r\n--xtopB--\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_whole_part_is_its_header_and_its_contents() {
+        let (mut whole, mut pieces) = (encoder(), encoder());
+        let (mut out, mut expected) = (BytesMut::new(), Vec::new());
+        assert!(whole.part("a/b\r\nx: y", b"refused", &mut out).is_err() && out.is_empty());
+        for (kind, contents) in [(media::REST_REQUEST, "one"), (media::SIGNATURE, "")] {
+            whole.part(kind, contents.as_bytes(), &mut out).unwrap();
+            expected.extend_from_slice(&pieces.part_header(kind, &[]).unwrap());
+            expected.extend_from_slice(contents.as_bytes());
+        }
+        assert_eq!(out, expected);
+        let _ = whole.start_attachments(Boundary::parse("xattB").unwrap()).unwrap();
+        assert!(whole.part("a/b", b"", &mut out).is_err());
     }
 
     #[test]

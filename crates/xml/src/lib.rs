@@ -10,6 +10,7 @@
 mod declaration;
 mod events;
 mod limits;
+mod plain;
 mod writer;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use uppsala::{NodeId, NodeKind};
 
 pub use events::{Event, Events, Name};
 pub use limits::Limits;
+pub use plain::{Node, Plain, PlainElement};
 pub use writer::Writer;
 
 /// Why a text was refused.
@@ -323,8 +325,12 @@ fn next_in_order(tree: &uppsala::Document<'_>, top: NodeId, id: NodeId) -> Optio
 /// `None` when the rest is not base64.
 pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
     use base64::Engine as _;
+    let standard = base64::engine::general_purpose::STANDARD;
+    if !text.bytes().any(|b| b.is_ascii_whitespace()) {
+        return standard.decode(text).ok();
+    }
     let stripped: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    base64::engine::general_purpose::STANDARD.decode(stripped).ok()
+    standard.decode(stripped).ok()
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::parts::{Parts, Piece, Takings, digests};
 use crate::peers::{Candidate, Peer, SendError};
 use crate::receive::part_digests;
 use crate::server::Server;
-use crate::writer::MessageWriter;
+use crate::writer::{MessageWriter, room_for};
 
 /// How many pieces of a streamed body wait for the network.
 const STREAM_DEPTH: usize = 4;
@@ -84,7 +84,7 @@ impl<'s> Sending<'s> {
         let mut writer = MessageWriter::new()?;
         let content_type = writer.content_type();
         let body = self.request.bytes.len() + usize::try_from(length).unwrap_or_default();
-        let mut out = BytesMut::with_capacity(4096 + signature.signature.len() + body);
+        let mut out = room_for(body, &signature, &self.ocsp);
         self.write_opening(&mut writer, &mut out)?;
         for piece in pieces {
             match piece {

@@ -94,11 +94,11 @@ fn last_head<'b>(recorded: &'b [u8], head: &Parts) -> Vec<&'b str> {
 }
 
 fn names_after<'b>(recorded: &'b [u8], line: &str) -> Vec<&'b str> {
-    let Some(start) = recorded.windows(line.len()).rposition(|w| w == line.as_bytes()) else {
+    let Some(start) = memchr::memmem::rfind(recorded, line.as_bytes()) else {
         return Vec::new();
     };
     let text = &recorded[start..];
-    let end = text.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or(text.len());
+    let end = memchr::memmem::find(text, b"\r\n\r\n").unwrap_or(text.len());
     text[..end]
         .split(|b| *b == b'\n')
         .skip(1)
@@ -107,16 +107,16 @@ fn names_after<'b>(recorded: &'b [u8], line: &str) -> Vec<&'b str> {
         .collect()
 }
 
-/// Passes bytes through, and records what is read.
+/// Passes bytes through, and records what is read where that is wanted.
 #[derive(Debug)]
 pub struct Recorder<I> {
     inner: I,
-    spelling: Spelling,
+    spelling: Option<Spelling>,
 }
 
 impl<I> Recorder<I> {
-    /// Records what is read from `inner` into `spelling`.
-    pub fn new(inner: I, spelling: Spelling) -> Self {
+    /// Records what is read from `inner` into `spelling`, if that is given.
+    pub fn new(inner: I, spelling: Option<Spelling>) -> Self {
         Self { inner, spelling }
     }
 }
@@ -129,10 +129,10 @@ impl<I: AsyncRead + Unpin> AsyncRead for Recorder<I> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buf);
-        if let Some(new) = buf.filled().get(before..)
+        if let (Some(spelling), Some(new)) = (&self.spelling, buf.filled().get(before..))
             && !new.is_empty()
         {
-            self.spelling.record(new);
+            spelling.record(new);
         }
         result
     }

@@ -9,9 +9,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
+use tokio_util::io::poll_read_buf;
+
+/// How much is read ahead: more than a TLS record, which most messages fit into.
+const AHEAD: usize = 20 << 10;
 
 /// A TCP connection that fails when nothing of what is to be written is taken for a while.
 #[derive(Debug)]
@@ -20,12 +25,20 @@ pub struct Patient {
     limit: Duration,
     /// Runs while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// What was read and not yet asked for, where it reads ahead.
+    ahead: Option<BytesMut>,
 }
 
 impl Patient {
     /// Fails when the other end takes nothing for `limit`.
     pub fn new(stream: TcpStream, limit: Duration) -> Self {
-        Self { stream, limit, stalled: None }
+        Self { stream, limit, stalled: None, ahead: None }
+    }
+
+    /// Reads much at once, for a reader that asks for little: TLS takes 4 KiB
+    /// at a time, and each read of the system costs more than copying all that is there.
+    pub fn reading_ahead(self) -> Self {
+        Self { ahead: Some(BytesMut::new()), ..self }
     }
 
     fn bounded<T>(
@@ -52,7 +65,26 @@ impl AsyncRead for Patient {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let Self { stream, ahead, .. } = &mut *self;
+        let Some(ahead) = ahead.as_mut().filter(|a| !a.is_empty() || buf.remaining() < AHEAD)
+        else {
+            return Pin::new(stream).poll_read(cx, buf);
+        };
+        if ahead.is_empty() {
+            ahead.reserve(AHEAD);
+            let read = poll_read_buf(Pin::new(stream), cx, ahead);
+            if !matches!(read, Poll::Ready(Ok(1..))) {
+                // A connection that waits holds no memory.
+                *ahead = BytesMut::new();
+                return read.map_ok(|_| ());
+            }
+        }
+        let length = ahead.len().min(buf.remaining());
+        buf.put_slice(&ahead.split_to(length));
+        if ahead.is_empty() {
+            *ahead = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -108,6 +140,30 @@ mod tests {
         let (mut near, _far) = pair(Duration::from_millis(200)).await;
         let error = near.write_all(&vec![0; 64 << 20]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn reading_ahead_loses_nothing() {
+        let (near, mut far) = pair(Duration::from_secs(5)).await;
+        let mut near = near.reading_ahead();
+        let sent: Vec<u8> = (0..200_000_u32).map(|i| (i % 251) as u8).collect();
+        let copy = sent.clone();
+        let writing = tokio::spawn(async move {
+            for chunk in copy.chunks(7_001) {
+                far.write_all(chunk).await.unwrap();
+            }
+        });
+        let (mut read, mut size) = (Vec::new(), 1);
+        loop {
+            let mut piece = vec![0; size];
+            match near.read(&mut piece).await.unwrap() {
+                0 => break,
+                length => read.extend_from_slice(&piece[..length]),
+            }
+            size = size * 3 % 50_000 + 1;
+        }
+        writing.await.unwrap();
+        assert!(read == sent && near.ahead.is_some_and(|a| a.capacity() == 0));
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Accepting connections and serving HTTP/1.1 on them, until told to stop;
 //! what is in flight then is finished.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{JoinError, JoinHandle};
 use tokio_rustls::TlsAcceptor;
 
 use super::Body;
@@ -57,6 +58,8 @@ pub struct Listening {
     pub stall_timeout: Duration,
     /// How long what is in flight may take once the server stops.
     pub grace: Duration,
+    /// Whether requests carry how their headers were spelled, as [`WrittenHead`].
+    pub spelling: bool,
     /// Who may use a CBC suite; nobody without it.
     pub cbc: Option<CbcGate>,
     /// Counts the connections.
@@ -127,6 +130,7 @@ where
         );
         return;
     };
+    let stream = stream.reading_ahead();
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
         Ok(Ok(stream)) => {
             let session = stream.get_ref().1;
@@ -158,29 +162,34 @@ where
     }
 }
 
-/// An answer in the making. When its caller goes away it has some time left to
-/// come to its end: a provider that does not answer must not keep what nobody waits for.
-struct Answering(JoinHandle<Response<Body>>);
+/// An answer in the making, on its connection's own task. When its caller goes
+/// away it has some time left to come to its end, on a task of its own: what the
+/// other side answered is still judged and logged, but a provider that does not
+/// answer must not keep what nobody waits for.
+struct Answering(Option<Pin<Box<dyn Future<Output = Response<Body>> + Send>>>);
 
 impl Future for Answering {
-    type Output = Result<Response<Body>, JoinError>;
+    type Output = Result<Response<Body>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx)
+        // Taken out meanwhile, so that what panics is not tried again.
+        let Some(mut answer) = self.0.take() else { return Poll::Pending };
+        let polled = answer.as_mut().poll(cx).map(Ok);
+        if polled.is_pending() {
+            self.0 = Some(answer);
+        }
+        polled
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        if !self.0.is_finished() {
-            let abort = self.0.abort_handle();
-            tokio::spawn(async move {
-                tokio::time::sleep(FINISHING_TIMEOUT).await;
-                if !abort.is_finished() {
+        if let (Some(answer), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(async move {
+                if tokio::time::timeout(FINISHING_TIMEOUT, answer).await.is_err() {
                     tracing::warn!(
                         "a message is given up: its caller went away, and it did not come to its end"
                     );
-                    abort.abort();
                 }
             });
         }
@@ -198,18 +207,18 @@ async fn http<I, S, F>(
     S: Fn(Caller, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let spelling = Spelling::default();
+    let spelling = listening.spelling.then(Spelling::default);
     let stream = Recorder::new(stream, spelling.clone());
     let serve_one = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(WrittenHead(Arc::new(spelling.take())));
-        // On its own, so that a caller who goes away does not end a message half way: what the other
-        // side answered is still judged and logged.
+        if let Some(spelling) = &spelling {
+            request.extensions_mut().insert(WrittenHead(Arc::new(spelling.take())));
+        }
         let (answer, permit) = (service(caller.clone(), request), Arc::clone(&permit));
-        Answering(tokio::spawn(async move {
+        Answering(Some(Box::pin(async move {
             // It counts as long as it works, so that going away is no way round the bound.
             let _permit = permit;
             answer.await
-        }))
+        })))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -149,7 +149,7 @@ impl Dialer {
         let name = ServerName::try_from(winner.address.clone())
             .or_else(|_| ServerName::try_from("security-server".to_owned()))
             .map_err(|e| failed(e.to_string()))?;
-        let stream = Patient::new(stream, self.stall);
+        let stream = Patient::new(stream, self.stall).reading_ahead();
         let handshake =
             TlsConnector::from(Arc::clone(config.towards(winner.id.owner().instance())))
                 .connect(name, stream);

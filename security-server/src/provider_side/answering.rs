@@ -28,7 +28,7 @@ use crate::receive::part_digests;
 use crate::server::Server;
 use crate::settings::Service;
 use crate::told::Told;
-use crate::writer::{MessageWriter, random};
+use crate::writer::{MessageWriter, random, room_for};
 
 /// How many pieces of a streamed answer wait for the network.
 const STREAM_DEPTH: usize = 4;
@@ -238,7 +238,7 @@ impl Answering {
         let mut writer = MessageWriter::new()?;
         let content_type = writer.content_type();
         let body = answer.bytes.len() + usize::try_from(length).unwrap_or_default();
-        let mut out = BytesMut::with_capacity(2048 + signature.signature.len() + body);
+        let mut out = room_for(body, &signature, &[]);
         writer.message(answer.label(), &answer.bytes, &mut out)?;
         for piece in pieces {
             match piece {

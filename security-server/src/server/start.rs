@@ -368,6 +368,7 @@ async fn listen(
         header_timeout: settings.limits.header_timeout,
         stall_timeout: settings.limits.request_timeout,
         grace: settings.shutdown_grace,
+        spelling: true,
         cbc: None,
         metrics: Arc::clone(&server.metrics),
     };
@@ -404,6 +405,8 @@ async fn listen(
                     conf: Arc::clone(&server_conf),
                     instances: settings.peers.cbc_suites_for.clone(),
                 }),
+                // What another security server signed is in the message, not in its HTTP headers.
+                spelling: false,
                 ..listening("peers", Some(peer_tls), &share())
             },
             stopping.clone(),

@@ -111,32 +111,40 @@ fn chain_of(
         _ => None,
     };
     let mut out = String::with_capacity(400 + path.len() * 320 + parts.len() * 220);
-    out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>\n");
-    out.push_str(&format!("<HashChain xmlns=\"{NAMESPACE}\" xmlns:ds=\"{DS}\">\n"));
-    out.push_str(&format!("    <DefaultDigestMethod Algorithm=\"{}\"/>\n", algorithm.uri()));
+    for piece in [
+        "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>\n<HashChain xmlns=\"",
+        NAMESPACE,
+        "\" xmlns:ds=\"",
+        DS,
+        "\">\n    <DefaultDigestMethod Algorithm=\"",
+        algorithm.uri(),
+        "\"/>\n",
+    ] {
+        out.push_str(piece);
+    }
     let last = path.len().saturating_sub(1);
     for (step, sibling) in path.iter().enumerate() {
-        out.push_str(&format!("    <HashStep id=\"STEP{step}\">\n"));
-        let own = match single {
-            Some(part) if step == last => data_ref(part),
-            _ => format!("        <StepRef URI=\"#STEP{}\"/>\n", step + 1),
-        };
-        match sibling {
-            Sibling::Left(digest) => {
-                out.push_str(&hash_value(digest));
-                out.push_str(&own);
+        start_step(step, &mut out);
+        if let Sibling::Left(digest) = sibling {
+            hash_value(digest, &mut out);
+        }
+        match single {
+            Some(part) if step == last => data_ref(part, &mut out),
+            _ => {
+                out.push_str("        <StepRef URI=\"#STEP");
+                out.push_str(&(step + 1).to_string());
+                out.push_str("\"/>\n");
             }
-            Sibling::Right(digest) => {
-                out.push_str(&own);
-                out.push_str(&hash_value(digest));
-            }
+        }
+        if let Sibling::Right(digest) = sibling {
+            hash_value(digest, &mut out);
         }
         out.push_str("    </HashStep>\n");
     }
     if single.is_none() {
-        out.push_str(&format!("    <HashStep id=\"STEP{}\">\n", path.len()));
+        start_step(path.len(), &mut out);
         for part in parts {
-            out.push_str(&data_ref(part));
+            data_ref(part, &mut out);
         }
         out.push_str("    </HashStep>\n");
     }
@@ -144,18 +152,29 @@ fn chain_of(
     out
 }
 
-fn hash_value(digest: &[u8]) -> String {
-    format!(
-        "        <HashValue>\n            <ds:DigestValue>{}</ds:DigestValue>\n        </HashValue>\n",
-        BASE64.encode(digest)
-    )
+fn start_step(step: usize, out: &mut String) {
+    out.push_str("    <HashStep id=\"STEP");
+    out.push_str(&step.to_string());
+    out.push_str("\">\n");
+}
+
+fn digest_value(digest: &[u8], out: &mut String) {
+    out.push_str("            <ds:DigestValue>");
+    BASE64.encode_string(digest, out);
+    out.push_str("</ds:DigestValue>\n");
+}
+
+fn hash_value(digest: &[u8], out: &mut String) {
+    out.push_str("        <HashValue>\n");
+    digest_value(digest, out);
+    out.push_str("        </HashValue>\n");
 }
 
 /// Names are the container's own (`/message.xml`, `/attachment7`): nothing in them needs escaping.
-fn data_ref(part: &PartDigest) -> String {
-    format!(
-        "        <DataRef URI=\"{}\">\n            <ds:DigestValue>{}</ds:DigestValue>\n        </DataRef>\n",
-        part.name,
-        BASE64.encode(&part.digest)
-    )
+fn data_ref(part: &PartDigest, out: &mut String) {
+    out.push_str("        <DataRef URI=\"");
+    out.push_str(&part.name);
+    out.push_str("\">\n");
+    digest_value(&part.digest, out);
+    out.push_str("        </DataRef>\n");
 }

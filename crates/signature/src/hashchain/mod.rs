@@ -28,32 +28,44 @@ pub struct DigestValue {
 
 /// The DER that a step hashes.
 pub fn digest_list(items: &[DigestValue]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(items.len() * 112);
+    let inner = |item: &DigestValue| {
+        tlv_length(item.value.len()) + tlv_length(item.algorithm.uri().len()) + tlv_length(0)
+    };
+    let body = items.iter().map(|item| tlv_length(inner(item))).sum();
+    let mut out = Vec::with_capacity(tlv_length(body));
+    header(0x30, body, &mut out);
     for item in items {
+        header(0x30, inner(item), &mut out);
+        header(0x04, item.value.len(), &mut out);
+        out.extend_from_slice(&item.value);
         let uri = item.algorithm.uri().as_bytes();
-        let mut inner = Vec::with_capacity(item.value.len() + uri.len() + 12);
-        tlv(0x04, &item.value, &mut inner);
-        tlv(0x0c, uri, &mut inner);
-        tlv(0x30, &[], &mut inner);
-        tlv(0x30, &inner, &mut body);
+        header(0x0c, uri.len(), &mut out);
+        out.extend_from_slice(uri);
+        header(0x30, 0, &mut out);
     }
-    let mut out = Vec::with_capacity(body.len() + 6);
-    tlv(0x30, &body, &mut out);
     out
 }
 
-fn tlv(tag: u8, value: &[u8], out: &mut Vec<u8>) {
+/// How many bytes of a length matter.
+fn length_octets(length: usize) -> usize {
+    (usize::BITS - length.leading_zeros()).div_ceil(8) as usize
+}
+
+/// The length of a value with its tag and length.
+fn tlv_length(length: usize) -> usize {
+    if length < 0x80 { 2 + length } else { 2 + length_octets(length) + length }
+}
+
+fn header(tag: u8, length: usize, out: &mut Vec<u8>) {
     out.push(tag);
-    let length = value.len();
-    if let (true, Ok(short)) = (length < 0x80, u8::try_from(length)) {
-        out.push(short);
-    } else {
-        let bytes = length.to_be_bytes();
-        let used: Vec<u8> = bytes.into_iter().skip_while(|b| *b == 0).collect();
-        out.push(0x80 | u8::try_from(used.len()).unwrap_or(8));
-        out.extend_from_slice(&used);
+    match u8::try_from(length) {
+        Ok(short) if short < 0x80 => out.push(short),
+        _ => {
+            let (octets, bytes) = (length_octets(length), length.to_be_bytes());
+            out.push(0x80 | u8::try_from(octets).unwrap_or(8));
+            out.extend_from_slice(&bytes[bytes.len() - octets..]);
+        }
     }
-    out.extend_from_slice(value);
 }
 
 /// The digest of a step with these values.

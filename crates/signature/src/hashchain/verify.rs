@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use causeway_pki::DigestAlgorithm;
-use causeway_xml::{Canonicalization, Document, Element, Limits, decode_base64};
+use causeway_xml::{Canonicalization, Document, Limits, Node, Plain, decode_base64};
 
 use super::{DS, DigestValue, NAMESPACE, step_digest};
 use crate::HashChainError;
@@ -77,8 +77,39 @@ pub fn verify(
     inputs: &[Input<'_>],
     resolver: &dyn Resolve,
 ) -> Result<Vec<Covered>, HashChainError> {
-    let result_doc = parse(result)?;
-    let root = result_doc.root();
+    let (expected, file, step) = match Plain::read(result, &LIMITS) {
+        Some(plain) => read_result(plain.root())?,
+        None => read_result(parse(result)?.root())?,
+    };
+
+    let mut walk = Walk {
+        inputs,
+        resolver,
+        used: HashSet::new(),
+        covered: Vec::new(),
+        visited: Vec::new(),
+        documents: 0,
+    };
+    let items = walk.document(&file, &step, 0)?;
+    if !resolver.accepts(expected.algorithm) {
+        return Err(weak(expected.algorithm));
+    }
+    if step_digest(expected.algorithm, &items) != expected.value {
+        return Err(HashChainError::ResultDiffers);
+    }
+    if let Some((covered, _)) =
+        walk.covered.iter().find(|(c, substituted)| *substituted && walk.differs(c))
+    {
+        return Err(HashChainError::DigestDiffers(covered.uri.clone()));
+    }
+    if let Some(input) = inputs.iter().find(|i| !walk.used.contains(i.name)) {
+        return Err(HashChainError::UnusedInput(input.name.to_owned()));
+    }
+    Ok(walk.covered.into_iter().map(|(covered, _)| covered).collect())
+}
+
+/// The digest that the result states, the chain document that it names, and the step in it.
+fn read_result<'d>(root: impl Node<'d>) -> Result<(DigestValue, String, String), HashChainError> {
     if !root.is(NAMESPACE, "HashChainResult") {
         return Err(malformed("the result is not a HashChainResult"));
     }
@@ -95,31 +126,7 @@ pub fn verify(
     let uri = root.attribute("URI").ok_or_else(|| malformed("the result has no URI"))?;
     let (file, step) = split_uri(uri)?;
     let file = file.ok_or_else(|| malformed("the result names no chain document"))?;
-
-    let mut walk = Walk {
-        inputs,
-        resolver,
-        used: HashSet::new(),
-        covered: Vec::new(),
-        visited: HashSet::new(),
-        documents: 0,
-    };
-    let items = walk.document(file, step, 0)?;
-    if !resolver.accepts(expected.algorithm) {
-        return Err(weak(expected.algorithm));
-    }
-    if step_digest(expected.algorithm, &items) != expected.value {
-        return Err(HashChainError::ResultDiffers);
-    }
-    if let Some((covered, _)) =
-        walk.covered.iter().find(|(c, substituted)| *substituted && walk.differs(c))
-    {
-        return Err(HashChainError::DigestDiffers(covered.uri.clone()));
-    }
-    if let Some(input) = inputs.iter().find(|i| !walk.used.contains(i.name)) {
-        return Err(HashChainError::UnusedInput(input.name.to_owned()));
-    }
-    Ok(walk.covered.into_iter().map(|(covered, _)| covered).collect())
+    Ok((expected, file.to_owned(), step.to_owned()))
 }
 
 fn malformed(text: impl Into<String>) -> HashChainError {
@@ -142,7 +149,7 @@ fn split_uri(uri: &str) -> Result<(Option<&str>, &str), HashChainError> {
 }
 
 /// The algorithm of the element's own `DigestMethod`, if it has one.
-fn method(element: Element<'_>) -> Result<Option<DigestAlgorithm>, HashChainError> {
+fn method<'d>(element: impl Node<'d>) -> Result<Option<DigestAlgorithm>, HashChainError> {
     element
         .child_ns(DS, "DigestMethod")
         .map(|m| {
@@ -153,7 +160,7 @@ fn method(element: Element<'_>) -> Result<Option<DigestAlgorithm>, HashChainErro
         .transpose()
 }
 
-fn digest_value(element: Element<'_>) -> Result<Option<Vec<u8>>, HashChainError> {
+fn digest_value<'d>(element: impl Node<'d>) -> Result<Option<Vec<u8>>, HashChainError> {
     element
         .child_ns(DS, "DigestValue")
         .map(|v| {
@@ -165,10 +172,11 @@ fn digest_value(element: Element<'_>) -> Result<Option<Vec<u8>>, HashChainError>
 struct Walk<'w> {
     inputs: &'w [Input<'w>],
     resolver: &'w dyn Resolve,
-    used: HashSet<String>,
+    used: HashSet<&'w str>,
     /// What is covered, and whether the known digest stood in for the stated one.
     covered: Vec<(Covered, bool)>,
-    visited: HashSet<String>,
+    /// Chain document and step.
+    visited: Vec<(String, String)>,
     documents: usize,
 }
 
@@ -194,8 +202,19 @@ impl Walk<'_> {
         let bytes = resolver
             .resolve(file)
             .ok_or_else(|| HashChainError::InvalidReference(file.to_owned()))?;
-        let doc = parse(&bytes)?;
-        let chain = doc.root();
+        match Plain::read(&bytes, &LIMITS) {
+            Some(plain) => self.chain(file, plain.root(), step, depth),
+            None => self.chain(file, parse(&bytes)?.root(), step, depth),
+        }
+    }
+
+    fn chain<'d>(
+        &mut self,
+        file: &str,
+        chain: impl Node<'d>,
+        step: &str,
+        depth: usize,
+    ) -> Result<Vec<DigestValue>, HashChainError> {
         if !chain.is(NAMESPACE, "HashChain") {
             return Err(malformed("the chain document is not a HashChain"));
         }
@@ -207,7 +226,7 @@ impl Walk<'_> {
             .and_then(|c| c.attribute("Algorithm"))
             .and_then(DigestAlgorithm::from_uri)
             .ok_or_else(|| malformed("no DefaultDigestMethod that is supported"))?;
-        let steps: Vec<Element<'_>> = steps.take(MAX_STEPS + 1).collect();
+        let steps: Vec<_> = steps.take(MAX_STEPS + 1).collect();
         if steps.is_empty()
             || steps.len() > MAX_STEPS
             || steps.iter().any(|s| !s.is(NAMESPACE, "HashStep"))
@@ -216,27 +235,32 @@ impl Walk<'_> {
                 "the chain must have 1 to 64 HashStep elements and nothing else",
             ));
         }
-        let mut ids = HashSet::new();
-        if !steps.iter().all(|s| s.attribute("id").is_some_and(|id| ids.insert(id))) {
-            return Err(malformed("each step must have an id of its own"));
+        let mut ids = Vec::with_capacity(steps.len());
+        for step in &steps {
+            match step.attribute("id") {
+                Some(id) if !ids.contains(&id) => ids.push(id),
+                _ => return Err(malformed("each step must have an id of its own")),
+            }
         }
         self.step(file, default, &steps, step, depth)
     }
 
-    fn step(
+    fn step<'d>(
         &mut self,
         file: &str,
         default: DigestAlgorithm,
-        steps: &[Element<'_>],
+        steps: &[impl Node<'d>],
         id: &str,
         depth: usize,
     ) -> Result<Vec<DigestValue>, HashChainError> {
         if depth > MAX_DEPTH {
             return Err(malformed("the chain is too deep"));
         }
-        if !self.visited.insert(format!("{file}#{id}")) {
+        // A handful of documents with a handful of steps each.
+        if self.visited.iter().any(|(f, s)| f == file && s == id) {
             return Err(malformed(format!("the step '{}' is referred to twice", crate::short(id))));
         }
+        self.visited.push((file.to_owned(), id.to_owned()));
         let step = steps
             .iter()
             .find(|s| s.attribute("id") == Some(id))
@@ -275,9 +299,9 @@ impl Walk<'_> {
         Ok(items)
     }
 
-    fn data(
+    fn data<'d>(
         &mut self,
-        value: Element<'_>,
+        value: impl Node<'d>,
         algorithm: DigestAlgorithm,
     ) -> Result<Vec<u8>, HashChainError> {
         let uri = value.attribute("URI").ok_or_else(|| malformed("a DataRef without URI"))?;
@@ -286,9 +310,7 @@ impl Walk<'_> {
             return Err(malformed(format!("'{}' is referred to twice", crate::short(uri))));
         }
         let known = self.inputs.iter().find(|i| i.name == uri);
-        if known.is_some() {
-            self.used.insert(uri.to_owned());
-        }
+        self.used.extend(known.map(|input| input.name));
         let substitute = known.and_then(|i| i.digest).filter(|d| d.algorithm == algorithm);
         let mut covered = Covered {
             uri: uri.to_owned(),
@@ -323,14 +345,14 @@ impl Walk<'_> {
 }
 
 /// An element that has elements has no text beside them (the schema's, and so X-Road's rule).
-fn no_text(element: Element<'_>) -> Result<(), HashChainError> {
+fn no_text<'d>(element: impl Node<'d>) -> Result<(), HashChainError> {
     if element.own_text_is_blank() {
         return Ok(());
     }
     Err(malformed(format!("text inside '{}'", element.name())))
 }
 
-fn check_children(value: Element<'_>) -> Result<(), HashChainError> {
+fn check_children<'d>(value: impl Node<'d>) -> Result<(), HashChainError> {
     no_text(value)?;
     for child in value.children() {
         if child.namespace() != Some(DS)
@@ -343,8 +365,8 @@ fn check_children(value: Element<'_>) -> Result<(), HashChainError> {
 }
 
 /// Applies the transforms of a `DataRef`; canonicalization is the only one that is known.
-fn transformed<'b>(
-    value: Element<'_>,
+fn transformed<'b, 'd>(
+    value: impl Node<'d>,
     bytes: Cow<'b, [u8]>,
 ) -> Result<Cow<'b, [u8]>, HashChainError> {
     let Some(transforms) = value.child_ns(DS, "Transforms") else { return Ok(bytes) };

@@ -1,9 +1,11 @@
 //! The signature document: XAdES 1.3.2 in X-Road 7.8's profile (`SignatureXmlBuilder`).
 
 mod compose;
+mod mould;
 mod read;
 
 pub use compose::{Composer, Reference, ToBeSigned};
+pub use mould::Mould;
 pub use read::{Binding, CertificateReference, SignatureDocument, SignedReference, Transform};
 
 pub(crate) const DS: &str = "http://www.w3.org/2000/09/xmldsig#";

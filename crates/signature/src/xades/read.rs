@@ -5,6 +5,7 @@
 //! wrapped in from elsewhere in the document.
 
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use causeway_pki::ocsp::OcspResponse;
 use causeway_pki::{Certificate, DigestAlgorithm, EcdsaForm, SignatureAlgorithm};
@@ -12,7 +13,7 @@ use causeway_xml::{Canonicalization, Document, Element, Limits, XmlError, decode
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{DS, XADES};
+use super::{DS, Mould, XADES};
 use crate::SignatureError;
 use crate::hashchain::DigestValue;
 
@@ -57,18 +58,25 @@ pub struct CertificateReference {
 /// A signature document, read and bounded, not yet judged.
 #[derive(Debug, Clone)]
 pub struct SignatureDocument {
-    signed_info: Vec<u8>,
-    algorithm: SignatureAlgorithm,
-    value: Vec<u8>,
-    references: Vec<SignedReference>,
+    pub(super) signed_info: Vec<u8>,
+    pub(super) value: Vec<u8>,
+    pub(super) references: Vec<SignedReference>,
     /// The stated and the true digest of the signed properties.
-    properties: (DigestValue, Vec<u8>),
+    pub(super) properties: (DigestValue, Vec<u8>),
+    pub(super) signing_time: Option<OffsetDateTime>,
+    steady: Arc<Steady>,
+}
+
+/// What is the same in many documents of one signer, and so shared by those that are read by one [`Mould`].
+#[derive(Debug)]
+struct Steady {
+    algorithm: SignatureAlgorithm,
     certificate: Option<Certificate>,
     bindings: Vec<Binding>,
-    signing_time: Option<OffsetDateTime>,
     extra: Vec<CertificateReference>,
     ocsp: Vec<OcspResponse>,
     timestamps: Vec<Vec<u8>>,
+    vouchers: OnceLock<[u8; 32]>,
 }
 
 fn malformed(text: impl Into<String>) -> SignatureError {
@@ -81,6 +89,24 @@ impl SignatureDocument {
     /// # Errors
     /// [`SignatureError::InvalidXml`] and [`SignatureError::Malformed`].
     pub fn parse(bytes: &[u8]) -> Result<Self, SignatureError> {
+        Self::parse_and(bytes, |_, _, _| ()).map(|(document, ())| document)
+    }
+
+    /// As [`SignatureDocument::parse`]; with a mould by which others of the
+    /// same signer can be read, where the document is fit for one.
+    ///
+    /// # Errors
+    /// As [`SignatureDocument::parse`].
+    pub fn parse_with_mould(bytes: &[u8]) -> Result<(Self, Option<Mould>), SignatureError> {
+        Self::parse_and(bytes, |signature, document, properties| {
+            Mould::of(bytes, signature, document, properties)
+        })
+    }
+
+    fn parse_and<T>(
+        bytes: &[u8],
+        then: impl FnOnce(Element<'_>, &Self, Vec<u8>) -> T,
+    ) -> Result<(Self, T), SignatureError> {
         let limits = Limits {
             max_bytes: 4 << 20,
             max_depth: 40,
@@ -103,7 +129,9 @@ impl SignatureDocument {
         if signature != root && signature.parent() != Some(root) {
             return Err(malformed("The signature is not where a signature belongs"));
         }
-        Reader { signature, ids }.read()
+        let (document, properties) = Reader { signature, ids }.read()?;
+        let more = then(signature, &document, properties);
+        Ok((document, more))
     }
 
     /// The canonical `SignedInfo`.
@@ -113,7 +141,7 @@ impl SignatureDocument {
 
     /// The signature algorithm.
     pub fn algorithm(&self) -> SignatureAlgorithm {
-        self.algorithm
+        self.steady.algorithm
     }
 
     /// The decoded signature value: what a single timestamp stamps.
@@ -133,7 +161,7 @@ impl SignatureDocument {
 
     /// The signing certificate.
     pub fn certificate(&self) -> Option<&Certificate> {
-        self.certificate.as_ref()
+        self.steady.certificate.as_ref()
     }
 
     /// The time that the signer claims.
@@ -143,17 +171,34 @@ impl SignatureDocument {
 
     /// Certification authorities that came along.
     pub fn extra(&self) -> &[CertificateReference] {
-        &self.extra
+        &self.steady.extra
     }
 
     /// OCSP responses that came along.
     pub fn ocsp_responses(&self) -> &[OcspResponse] {
-        &self.ocsp
+        &self.steady.ocsp
     }
 
     /// Timestamp tokens (DER) inside the document.
     pub fn timestamps(&self) -> &[Vec<u8>] {
-        &self.timestamps
+        &self.steady.timestamps
+    }
+
+    /// SHA-256 over what vouches for the signer: the certificates and the OCSP responses.
+    pub fn vouchers(&self) -> [u8; 32] {
+        *self.steady.vouchers.get_or_init(|| {
+            let mut all = Vec::new();
+            let extra = self.extra().iter().map(|e| &e.certificate);
+            for certificate in self.certificate().into_iter().chain(extra) {
+                all.extend_from_slice(&certificate.sha256());
+            }
+            for response in self.ocsp_responses() {
+                all.extend_from_slice(&DigestAlgorithm::Sha256.digest(response.der()));
+            }
+            let mut digest = [0; 32];
+            digest.copy_from_slice(&DigestAlgorithm::Sha256.digest(&all));
+            digest
+        })
     }
 
     /// Judges the cryptography: the signature value over `SignedInfo` with the
@@ -172,7 +217,7 @@ impl SignatureDocument {
         certificate
             .public_key()
             .and_then(|key| {
-                key.verify_legacy(self.algorithm, EcdsaForm::Raw, &self.signed_info, &self.value)
+                key.verify_legacy(self.algorithm(), EcdsaForm::Raw, &self.signed_info, &self.value)
             })
             .map_err(|e| SignatureError::InvalidValue(format!("Signature is not valid: {e}")))?;
         if self.properties.0.value != self.properties.1 {
@@ -180,11 +225,11 @@ impl SignatureDocument {
                 "The digest of the signed properties differs".into(),
             ));
         }
-        if self.bindings.is_empty() {
+        if self.steady.bindings.is_empty() {
             return Err(malformed("The signed properties do not name the signing certificate"));
         }
         let bound = |b: &Binding| certificate.digest(b.digest.algorithm) == b.digest.value;
-        if !self.bindings.first().is_some_and(bound) {
+        if !self.steady.bindings.first().is_some_and(bound) {
             return Err(malformed("The signed properties name another signing certificate"));
         }
         Ok(())
@@ -229,7 +274,8 @@ struct Reader<'d> {
 }
 
 impl<'d> Reader<'d> {
-    fn read(&self) -> Result<SignatureDocument, SignatureError> {
+    /// The document, and the canonical form of its signed properties.
+    fn read(&self) -> Result<(SignatureDocument, Vec<u8>), SignatureError> {
         let signed_info = child(self.signature, DS, "SignedInfo")?;
         let method = child(signed_info, DS, "CanonicalizationMethod")?;
         let canonicalization = algorithm_of(method, Canonicalization::from_uri)?;
@@ -250,19 +296,25 @@ impl<'d> Reader<'d> {
         let unsigned = qualifying
             .child_ns(XADES, "UnsignedProperties")
             .and_then(|u| u.child_ns(XADES, "UnsignedSignatureProperties"));
-        Ok(SignatureDocument {
+        let canonical_properties = canonical_properties(properties, &transforms)?;
+        let true_digest = stated.algorithm.digest(&canonical_properties);
+        let document = SignatureDocument {
             signed_info: canonical,
-            algorithm,
             value: decode(value)?,
             references,
-            properties: (stated.clone(), properties_digest(properties, &stated, &transforms)?),
-            certificate: self.signing_certificate()?,
-            bindings: bindings(properties)?,
+            properties: (stated, true_digest),
             signing_time: signing_time(properties),
-            extra: self.extra_certificates(unsigned)?,
-            ocsp: ocsp_responses(unsigned)?,
-            timestamps: timestamps(unsigned)?,
-        })
+            steady: Arc::new(Steady {
+                algorithm,
+                certificate: self.signing_certificate()?,
+                bindings: bindings(properties)?,
+                extra: self.extra_certificates(unsigned)?,
+                ocsp: ocsp_responses(unsigned)?,
+                timestamps: timestamps(unsigned)?,
+                vouchers: OnceLock::new(),
+            }),
+        };
+        Ok((document, canonical_properties))
     }
 
     /// The references to files, and the one to the signed properties.
@@ -412,9 +464,8 @@ fn transforms(reference: Element<'_>) -> Result<Vec<Transform>, SignatureError> 
 }
 
 /// Without transforms, a same-document reference is digested in inclusive canonical form (XML Signature 4.4.3.2).
-fn properties_digest(
+fn canonical_properties(
     properties: Element<'_>,
-    stated: &DigestValue,
     transforms: &[Transform],
 ) -> Result<Vec<u8>, SignatureError> {
     let canonical = match transforms {
@@ -425,8 +476,7 @@ fn properties_digest(
         }
         _ => return Err(malformed("The signed properties have more than one transform")),
     };
-    let canonical = canonical.map_err(|e| malformed(e.to_string()))?;
-    Ok(stated.algorithm.digest(&canonical))
+    canonical.map_err(|e| malformed(e.to_string()))
 }
 
 /// The digests in `SigningCertificate` or `SigningCertificateV2`; the first is the signing certificate's.
@@ -444,7 +494,11 @@ fn bindings(properties: Element<'_>) -> Result<Vec<Binding>, SignatureError> {
 fn signing_time(properties: Element<'_>) -> Option<OffsetDateTime> {
     let time =
         properties.child_ns(XADES, "SignedSignatureProperties")?.child_ns(XADES, "SigningTime")?;
-    OffsetDateTime::parse(time.text().trim(), &Rfc3339).ok()
+    parse_time(&time.text())
+}
+
+pub(super) fn parse_time(text: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text.trim(), &Rfc3339).ok()
 }
 
 fn ocsp_responses(unsigned: Option<Element<'_>>) -> Result<Vec<OcspResponse>, SignatureError> {
