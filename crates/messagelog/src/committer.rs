@@ -80,7 +80,7 @@ fn commit(
         while let Some(command) = waiting.take() {
             match command {
                 Command::Commit(request) => {
-                    bytes += request.bytes();
+                    bytes += request.payload.most_bytes();
                     requests.push(request);
                 }
                 Command::Close => {

@@ -23,7 +23,7 @@
 //! # On disk
 //! ```text
 //! log.lock                         one process at a time
-//! segments/<first id>.segment      frames: messages, timestamps, coverages
+//! segments/<first id>.segment      frames: messages, timestamps
 //! segments/<first id>.table        where each id is, and which message ids occur
 //! bodies/<id div 4096>/<id>-<n>    large attachment bodies
 //! spool/                           bodies that are being received
@@ -32,11 +32,11 @@
 
 mod bodies;
 mod catalog;
+mod chain;
 mod checkpoint;
 mod codec;
 mod commit;
 mod committer;
-mod digests;
 mod disk;
 mod error;
 pub mod evidence;
@@ -50,10 +50,13 @@ mod record;
 mod recovery;
 mod scan;
 mod segment;
+mod shared;
 mod spool;
+mod stamp;
 mod store;
 mod table;
 pub mod timestamping;
+mod waiting;
 
 pub use error::LogError;
 pub use log::{Log, LogSettings};
