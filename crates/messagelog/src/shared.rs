@@ -1,9 +1,9 @@
 //! What all messages of a signing batch bring along: the signature document and
 //! the result of its hash chain. A segment keeps them once.
 //!
-//! They are digested and checksummed when the first message of a batch comes,
-//! and known again when the others bring their own copies: comparing costs much
-//! less than digesting.
+//! They are digested when the first message of a batch comes, and known again
+//! when the others bring their own copies: a checksum and a comparison cost much
+//! less than a digest.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,8 +14,10 @@ use crc32fast::Hasher;
 use crate::codec::{Sha256, sha256, sha512};
 use crate::record::Sha512;
 
-/// How many are remembered: a few keys, here and at the peers, sign at the same time.
-const REMEMBERED: usize = 16;
+/// How many are remembered: keys here and at the peers sign at the same time.
+const REMEMBERED: usize = 64;
+/// Larger ones are not remembered, so that memory is bounded: 4 MB in all.
+const MAX_REMEMBERED_BYTES: usize = 64 * 1024;
 
 /// By what the documents of one batch are told from those of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,13 +40,11 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(signature: Bytes, hash_chain_result: Option<Bytes>) -> Self {
+        let crc = checksum(&signature, hash_chain_result.as_ref());
         let key = SharedKey {
             signature_hash: sha512(&signature),
             result_hash: hash_chain_result.as_deref().map(sha256),
         };
-        let mut crc = Hasher::new();
-        crc.update(&signature);
-        crc.update(hash_chain_result.as_deref().unwrap_or_default());
         Self { signature, hash_chain_result, key, crc }
     }
 
@@ -54,37 +54,40 @@ impl Shared {
     }
 
     fn is(&self, signature: &Bytes, result: Option<&Bytes>) -> bool {
-        same(&self.signature, signature)
-            && match (&self.hash_chain_result, result) {
-                (Some(own), Some(result)) => same(own, result),
-                (own, result) => own.is_none() && result.is_none(),
-            }
+        self.signature == signature && self.hash_chain_result.as_ref() == result
     }
 }
 
-/// Messages that are signed here share the very same memory.
-fn same(a: &Bytes, b: &Bytes) -> bool {
-    a.len() == b.len() && (a.as_ptr() == b.as_ptr() || a == b)
+fn checksum(signature: &Bytes, result: Option<&Bytes>) -> Hasher {
+    let mut crc = Hasher::new();
+    crc.update(signature);
+    crc.update(result.map_or(&[][..], |result| result));
+    crc
 }
 
-/// The latest documents.
+/// The latest documents, with their checksums.
 #[derive(Debug, Default)]
-pub(crate) struct SharedDocuments(Mutex<VecDeque<Arc<Shared>>>);
+pub(crate) struct SharedDocuments(Mutex<VecDeque<(u32, Arc<Shared>)>>);
 
 impl SharedDocuments {
     /// The documents of a message.
     pub(crate) fn of(&self, signature: &Bytes, result: Option<&Bytes>) -> Arc<Shared> {
-        let known = |latest: &VecDeque<Arc<Shared>>| {
-            latest.iter().find(|shared| shared.is(signature, result)).cloned()
+        let sum = checksum(signature, result).finalize();
+        let alike = {
+            let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            latest.iter().find(|(other, _)| *other == sum).map(|(_, shared)| Arc::clone(shared))
         };
-        if let Some(shared) = known(&self.0.lock().unwrap_or_else(PoisonError::into_inner)) {
+        // A peer can make checksums collide, and gains nothing.
+        if let Some(shared) = alike.filter(|shared| shared.is(signature, result)) {
             return shared;
         }
-        let shared = Arc::new(Shared::new(signature.clone(), result.cloned()));
-        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known(&latest).is_none() {
+        // They may be part of something larger, which is not to be kept in memory.
+        let copy = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
+        let shared = Arc::new(Shared::new(copy(signature), result.map(copy)));
+        if shared.bytes() <= MAX_REMEMBERED_BYTES {
+            let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             latest.truncate(REMEMBERED - 1);
-            latest.push_front(Arc::clone(&shared));
+            latest.push_front((sum, Arc::clone(&shared)));
         }
         shared
     }
@@ -98,7 +101,7 @@ mod tests {
     fn each_document_has_its_own_digest() {
         let documents = SharedDocuments::default();
         for round in 0..3_u8 {
-            for number in 0..40_u8 {
+            for number in 0..160_u8 {
                 let signature = Bytes::from(vec![number / 2; 100 + usize::from(round)]);
                 let result = (number % 2 == 1).then(|| Bytes::from(vec![round; 20]));
                 for _ in 0..2 {
