@@ -26,7 +26,9 @@ use time::OffsetDateTime;
 
 use crate::error::LogError;
 use crate::frame::{u32_at, u64_at};
-use crate::record::{MAX_ATTACHMENTS, MAX_RECORD_BYTES, MAX_TEXT_BYTES, NewRecord, Sha512, Side};
+use crate::record::{
+    MAX_ATTACHMENTS, MAX_RECORD_BYTES, MAX_TEXT_BYTES, MessageRecord, NewRecord, Sha512, Side,
+};
 use crate::shared::{Shared, SharedKey};
 use crate::spool::SpooledBody;
 
@@ -60,15 +62,6 @@ impl Digest {
     /// Its length.
     pub(crate) const BYTES: usize = 96;
 
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.key.to_le_bytes());
-        out.extend_from_slice(&self.body_bytes.to_le_bytes());
-        out.extend_from_slice(&self.flags.to_le_bytes());
-        out.extend_from_slice(&self.identity_end.to_le_bytes());
-        out.extend_from_slice(&self.time.to_le_bytes());
-        out.extend_from_slice(&self.signature_hash);
-    }
-
     /// Reads it from the beginning of a payload.
     pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
         Some(Self {
@@ -79,6 +72,11 @@ impl Digest {
             time: u64_at(payload, 24)?.cast_signed(),
             signature_hash: payload.get(32..Self::BYTES)?.try_into().ok()?,
         })
+    }
+
+    /// The identity in the payload that begins with this.
+    pub(crate) fn identity<'a>(&self, payload: &'a [u8]) -> Option<&'a [u8]> {
+        payload.get(IDENTITY..self.identity_end as usize)
     }
 
     pub(crate) fn response(&self) -> bool {
@@ -213,40 +211,24 @@ pub(crate) fn encode_message(
         owner.member().code(),
         owner.subsystem_code(),
     );
-    let mut digest = Digest {
-        key,
-        body_bytes: file_bytes(record),
-        flags: if record.response { FLAG_RESPONSE } else { 0 }
-            | if record.side == Side::Provider { FLAG_PROVIDER } else { 0 }
-            | if shared.key.result_hash.is_some() { FLAG_RESULT } else { 0 },
-        identity_end: 0,
-        time: milliseconds(record.time),
-        signature_hash: shared.key.signature_hash,
-    };
     let mut out = Vec::with_capacity(capacity(record));
-    digest.encode(&mut out);
-    put_bytes(&mut out, record.message_id.as_bytes());
-    put_optional(&mut out, record.request_id.as_ref().map(String::as_bytes));
-    put_bytes(&mut out, owner.instance().as_bytes());
-    put_bytes(&mut out, owner.member().class().as_bytes());
-    put_bytes(&mut out, owner.member().code().as_bytes());
-    put_optional(&mut out, owner.subsystem_code().map(str::as_bytes));
-    put_bytes(&mut out, record.service.as_bytes());
-    put_optional(&mut out, record.peer.as_ref().map(String::as_bytes));
-    put_bytes(&mut out, &record.message);
-    put_optional(&mut out, record.hash_chain.as_deref());
-    if let Some(hash) = &shared.key.result_hash {
-        out.extend_from_slice(hash);
-    }
-    out.extend_from_slice(&(record.attachments.len() as u32).to_le_bytes());
-    for attachment in &record.attachments {
-        out.extend_from_slice(&attachment.number.to_le_bytes());
-        out.extend_from_slice(&attachment.digest);
-        out.extend_from_slice(&attachment.length.to_le_bytes());
-    }
-    // Bounded by MAX_RECORD_BYTES, as all that follows.
-    digest.identity_end = out.len() as u32;
-    crate::frame::put(&mut out, 20, &digest.identity_end.to_le_bytes());
+    out.extend_from_slice(&key.to_le_bytes());
+    out.extend_from_slice(&file_bytes(record).to_le_bytes());
+    let identity = Identity {
+        response: record.response,
+        side: record.side,
+        time: record.time,
+        signature_hash: &shared.key.signature_hash,
+        message_id: &record.message_id,
+        request_id: record.request_id.as_deref(),
+        owner,
+        service: &record.service,
+        peer: record.peer.as_deref(),
+        message: &record.message,
+        hash_chain: record.hash_chain.as_deref(),
+        result_hash: shared.key.result_hash,
+    };
+    identity.put(&mut out, record.attachments.iter().map(|a| (a.number, &a.digest, a.length)));
     out.extend_from_slice(&(shared.signature.len() as u32).to_le_bytes());
     let result_bytes = shared.hash_chain_result.as_ref().map_or(0, Bytes::len);
     out.extend_from_slice(&(result_bytes as u32).to_le_bytes());
@@ -261,6 +243,78 @@ pub(crate) fn encode_message(
         }
     }
     Ok(out)
+}
+
+/// What a record's identity is made of, besides its attachments.
+pub(crate) struct Identity<'a> {
+    response: bool,
+    side: Side,
+    time: OffsetDateTime,
+    signature_hash: &'a Sha512,
+    message_id: &'a str,
+    request_id: Option<&'a str>,
+    owner: &'a ClientId,
+    service: &'a str,
+    peer: Option<&'a str>,
+    message: &'a [u8],
+    hash_chain: Option<&'a [u8]>,
+    result_hash: Option<Sha256>,
+}
+
+impl<'a> Identity<'a> {
+    /// That of a record that was read.
+    pub(crate) fn of(record: &'a MessageRecord) -> Self {
+        Self {
+            response: record.response,
+            side: record.side,
+            time: record.time,
+            signature_hash: &record.signature_hash,
+            message_id: &record.message_id,
+            request_id: record.request_id.as_deref(),
+            owner: &record.owner,
+            service: &record.service,
+            peer: record.peer.as_deref(),
+            message: &record.message,
+            hash_chain: record.hash_chain.as_deref(),
+            result_hash: record.hash_chain_result.as_deref().map(sha256),
+        }
+    }
+
+    /// Its bytes, with each attachment's number, digest and length.
+    pub(crate) fn put<'b>(
+        &self,
+        out: &mut Vec<u8>,
+        attachments: impl ExactSizeIterator<Item = (u32, &'b Sha512, u64)>,
+    ) {
+        let flags = if self.response { FLAG_RESPONSE } else { 0 }
+            | if self.side == Side::Provider { FLAG_PROVIDER } else { 0 }
+            | if self.result_hash.is_some() { FLAG_RESULT } else { 0 };
+        let begin = out.len();
+        out.extend_from_slice(&flags.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&milliseconds(self.time).to_le_bytes());
+        out.extend_from_slice(self.signature_hash);
+        put_bytes(out, self.message_id.as_bytes());
+        put_optional(out, self.request_id.map(str::as_bytes));
+        put_bytes(out, self.owner.instance().as_bytes());
+        put_bytes(out, self.owner.member().class().as_bytes());
+        put_bytes(out, self.owner.member().code().as_bytes());
+        put_optional(out, self.owner.subsystem_code().map(str::as_bytes));
+        put_bytes(out, self.service.as_bytes());
+        put_optional(out, self.peer.map(str::as_bytes));
+        put_bytes(out, self.message);
+        put_optional(out, self.hash_chain);
+        out.extend_from_slice(self.result_hash.as_ref().map_or(&[][..], |hash| hash));
+        out.extend_from_slice(&(attachments.len() as u32).to_le_bytes());
+        for (number, digest, length) in attachments {
+            out.extend_from_slice(&number.to_le_bytes());
+            out.extend_from_slice(digest);
+            out.extend_from_slice(&length.to_le_bytes());
+        }
+        // Bounded by MAX_RECORD_BYTES, as all that follows.
+        let end = (IDENTITY + out.len() - begin) as u32;
+        crate::frame::put(out, begin + 4, &end.to_le_bytes());
+    }
 }
 
 /// Enough for a record's bytes, so that they are not moved while they are made.

@@ -13,7 +13,8 @@
 //! is; [`Log`] opens a folder, appends and looks up; [`MessageStore`] is the
 //! same as a trait, for a twin in another database; [`timestamping`] turns the
 //! queue into what a timestamping authority stamps; [`evidence`] makes a
-//! record's container. Inside, `frame` and
+//! record's container; [`tree`] is the Merkle tree over records, not used by
+//! the log yet. Inside, `frame` and
 //! `segment` are the file format, `scan` reads it back after a crash,
 //! `journal` writes it, `catalog` and `index` answer look-ups, `committer`
 //! holds the threads. All but `committer` and [`Log`] are plain synchronous
@@ -56,6 +57,7 @@ mod stamp;
 mod store;
 mod table;
 pub mod timestamping;
+pub mod tree;
 mod waiting;
 
 pub use error::LogError;

@@ -292,3 +292,56 @@ fn a_log_in_another_format_is_refused_and_left_alone() {
     assert!(text.contains("segment 0000000000000001 is in format 1"), "{text}");
     assert!(std::fs::read(&path).unwrap() == before);
 }
+
+/// A record's leaf is the same from its frame and from what is read, however it
+/// is stored; and it changes with all that matters.
+#[tokio::test]
+async fn a_leaf_tells_the_record_and_not_how_it_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings =
+        crate::LogSettings { inline_bytes: 100, ..crate::LogSettings::new(folder.path()) };
+    let log = crate::Log::open(settings).unwrap();
+    let mut leaves = std::collections::BTreeSet::new();
+    for number in 0..12u32 {
+        let make = || {
+            let mut new = super::record(&format!("m{number}"), 50);
+            let length = if number % 2 == 0 { 20 } else { 300 };
+            new.attachments.push(NewAttachment {
+                number: 1,
+                digest: [7; 64],
+                length,
+                body: Some(SpooledBody::Memory(vec![7; length as usize].into())),
+            });
+            new
+        };
+        let mut payload = encode_message(&make(), &[1; 16], &shared(&make())).unwrap();
+        let id = log.append(make()).await.unwrap();
+        payload[..8].fill(9);
+        let read = log.record(id).unwrap().unwrap();
+        let leaf = crate::tree::record_leaf(&read);
+        assert_eq!(crate::tree::stored_leaf(id, &payload).unwrap(), leaf);
+        payload.truncate(leaf.len() - 8 + crate::codec::IDENTITY - 1);
+        assert_eq!(crate::tree::stored_leaf(id, &payload), None);
+        assert!(leaves.insert(leaf));
+        let changes: [fn(&mut crate::MessageRecord); 10] = [
+            |r| r.id = RecordId(r.id.0 + 1000),
+            |r| r.response = !r.response,
+            |r| r.side = Side::Provider,
+            |r| r.time += time::Duration::MILLISECOND,
+            |r| r.peer = Some("DEV/GOV/77/OTHER".into()),
+            |r| r.message = Bytes::from_static(b"other"),
+            |r| r.signature_hash[5] ^= 1,
+            |r| r.hash_chain = Some(Bytes::from_static(b"other")),
+            |r| r.hash_chain_result = Some(Bytes::from_static(b"other")),
+            |r| r.attachments[0].digest[5] ^= 1,
+        ];
+        for change in changes {
+            let mut other = read.clone();
+            change(&mut other);
+            assert!(leaves.insert(crate::tree::record_leaf(&other)));
+        }
+        let mut stored_otherwise = read;
+        stored_otherwise.attachments[0].body = crate::AttachmentBody::Omitted;
+        assert!(!leaves.insert(crate::tree::record_leaf(&stored_otherwise)));
+    }
+}
