@@ -7,13 +7,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::codec::{Coverage, Digest, MAX_COVERED_SPAN, Timestamp, decode_message};
+use crate::codec::{Digest, decode_message};
 use crate::frame::Kind;
 use crate::journal::Written;
 use crate::pending::{BLOCK_BYTES, Pending};
 use crate::scan::Frame;
 use crate::segment;
+use crate::stamp::{self, MAX_GROUP_SPAN, Timestamp};
 use crate::table::{Table, Totals};
+use crate::waiting::{Remembered, Waiting};
 
 /// Where a checkpoint stands: all frames up to `last` are in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,8 +33,8 @@ impl Checkpoint {
     }
 }
 
-/// A frame that covers records, by its last record and its own number, with
-/// its first record.
+/// Records that a timestamp covers, by the last of them and the timestamp's
+/// number, with the first of them.
 pub(crate) type Group = ((u64, u64), u64);
 
 /// What changed since the last checkpoint.
@@ -47,11 +49,8 @@ pub(crate) struct Changes {
 #[derive(Debug, Clone)]
 pub(crate) enum Entry {
     Message(Digest),
-    Timestamp,
     /// The covered records, in order.
-    Coverage {
-        first: u64,
-        last: u64,
+    Timestamp {
         records: Vec<u64>,
     },
 }
@@ -60,17 +59,14 @@ impl Entry {
     /// Reads it from a whole frame; `None` when the payload makes no sense.
     pub(crate) fn of(frame: &Frame) -> Option<Self> {
         match frame.header.kind {
-            Kind::Message => decode_message(&frame.payload).map(|m| Self::Message(m.digest)),
-            Kind::Timestamp => Timestamp::decode(&frame.payload).map(|_| Self::Timestamp),
-            Kind::Coverage => Coverage::decode(&frame.payload).map(|c| Self::covering(&c)),
-        }
-    }
-
-    pub(crate) fn covering(coverage: &Coverage) -> Self {
-        Self::Coverage {
-            first: coverage.first().0,
-            last: coverage.last().0,
-            records: coverage.records.iter().map(|(id, _)| id.0).collect(),
+            Kind::Message => {
+                let complete = frame.header.document == 0;
+                decode_message(&frame.payload, complete).map(|m| Self::Message(m.digest))
+            }
+            Kind::Timestamp => {
+                let timestamp = Timestamp::decode(&frame.payload)?;
+                Some(Self::Timestamp { records: timestamp.records() })
+            }
         }
     }
 
@@ -97,6 +93,8 @@ pub(crate) struct Catalog {
     pub(crate) sealed: BTreeMap<u64, Sealed>,
     pub(crate) active: Table,
     pub(crate) pending: Pending,
+    /// What the timestamper asks of the oldest of them.
+    pub(crate) waiting: Waiting,
     /// Covering frames that are not in the index yet.
     pub(crate) groups: BTreeMap<(u64, u64), u64>,
     pub(crate) checkpoint: Checkpoint,
@@ -112,6 +110,7 @@ impl Catalog {
             sealed: BTreeMap::new(),
             active: Table::new(checkpoint.last.map_or(1, |last| last.segment)),
             pending,
+            waiting: Waiting::default(),
             groups: BTreeMap::new(),
             checkpoint,
             damages: 0,
@@ -141,13 +140,22 @@ impl Catalog {
         checkpoint.last = Some(written);
         checkpoint.tail = written.offset.saturating_add(frame_bytes);
         match entry {
-            Entry::Message(_) => self.pending.insert(written.sequence),
-            Entry::Timestamp => {}
-            Entry::Coverage { first, last, records } => {
+            Entry::Message(digest) => {
+                self.pending.insert(written.sequence);
+                self.waiting.push(Remembered {
+                    id: written.sequence,
+                    time: digest.time,
+                    signature_hash: digest.signature_hash,
+                });
+            }
+            Entry::Timestamp { records } => {
                 for id in records {
                     self.pending.remove(*id);
                 }
-                self.groups.insert((*last, written.sequence), *first);
+                self.waiting.trim(&self.pending);
+                for (first, last) in stamp::groups(records) {
+                    self.groups.insert((last, written.sequence), first);
+                }
             }
         }
     }
@@ -188,7 +196,7 @@ impl Catalog {
 
     /// Covering frames in memory that may cover a record.
     pub(crate) fn groups_of(&self, id: u64) -> Vec<u64> {
-        let range = (id, 0)..(id.saturating_add(MAX_COVERED_SPAN), 0);
+        let range = (id, 0)..(id.saturating_add(MAX_GROUP_SPAN), 0);
         let groups = self.groups.range(range).filter(|(_, first)| **first <= id);
         groups.map(|((_, frame), _)| *frame).collect()
     }

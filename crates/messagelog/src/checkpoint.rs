@@ -10,6 +10,7 @@ use crate::error::LogError;
 use crate::index::Index;
 use crate::journal::Place;
 use crate::recovery::{Recovery, fits, replay};
+use crate::stamp;
 
 /// The index as threads share it; none while it cannot be used.
 pub(crate) type SharedIndex = Arc<RwLock<Option<Index>>>;
@@ -84,8 +85,9 @@ impl Checkpointer {
         let mut groups = Vec::new();
         let mut recovery = Recovery::default();
         replay(&self.place, &segments, &checkpoint, &mut recovery, &mut |written, _, entry| {
-            if let Entry::Coverage { first, last, .. } = entry {
-                groups.push(((*last, written.sequence), *first));
+            if let Entry::Timestamp { records } = entry {
+                let found = stamp::groups(records).into_iter();
+                groups.extend(found.map(|(first, last)| ((last, written.sequence), first)));
             }
         })?;
         let mut catalog = lock(&self.catalog);

@@ -10,32 +10,23 @@ use tokio::sync::oneshot;
 
 use crate::bodies::{Bodies, Spooled};
 use crate::catalog::{Catalog, Entry};
-use crate::codec::{Coverage, MAX_COVERED, MAX_COVERED_SPAN, Timestamp, milliseconds};
+use crate::codec::milliseconds;
 use crate::error::LogError;
-use crate::frame::Kind;
-use crate::journal::{Journal, Payload, Written};
+use crate::journal::{Durable, Journal, Payload};
 use crate::record::{MAX_RECORD_BYTES, NewCover, NewTimestamp, RecordId};
-
-/// The most bytes of chains in one coverage frame.
-const MAX_COVERAGE_BYTES: usize = 1024 * 1024;
+use crate::stamp::{Cover, MAX_LEAVES, Timestamp};
 
 /// What a caller waits for.
 pub(crate) type Reply = oneshot::Sender<Result<RecordId, LogError>>;
 
-/// Frames that belong together: all of them durable, or an error.
+/// A frame to be made durable.
 #[derive(Debug)]
 pub(crate) struct Request {
-    pub(crate) frames: Vec<(Payload, Entry)>,
-    /// Bodies of the first frame's record.
+    pub(crate) payload: Payload,
+    pub(crate) entry: Entry,
+    /// Bodies of the frame's record.
     pub(crate) bodies: Vec<Spooled>,
     pub(crate) reply: Reply,
-}
-
-impl Request {
-    /// What it takes in a segment.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.frames.iter().map(|(payload, _)| payload.frame_bytes()).sum()
-    }
 }
 
 /// The catalog as threads share it.
@@ -46,49 +37,29 @@ pub(crate) fn lock(catalog: &Mutex<Catalog>) -> MutexGuard<'_, Catalog> {
     catalog.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The frames of a timestamp: the token, then who is covered.
-pub(crate) fn timestamp_frames(timestamp: NewTimestamp) -> Result<Vec<(Payload, Entry)>, LogError> {
-    let (result, single, mut records) = match timestamp.cover {
-        NewCover::Batch { hash_chain_result, chains } => (Some(hash_chain_result), false, chains),
-        NewCover::Single { record, signature } => (None, true, vec![(record, signature)]),
-    };
-    if records.is_empty() {
-        return Err(LogError::Invalid("a timestamp must cover a record"));
-    }
-    let token = Timestamp {
-        time: milliseconds(timestamp.time),
-        token: timestamp.token,
-        hash_chain_result: result,
-    };
-    let bytes = token.encode();
-    bounded("the timestamp", bytes.len())?;
-    let mut frames = vec![(Payload::new(Kind::Timestamp, bytes), Entry::Timestamp)];
-    records.sort_by_key(|(id, _)| *id);
-    records.dedup_by_key(|(id, _)| *id);
-    let mut rest = records.as_slice();
-    while let Some((first, _)) = rest.first() {
-        let mut bytes = 0usize;
-        let mut count = 0;
-        for (id, evidence) in rest.iter().take(MAX_COVERED) {
-            bounded("the evidence of a timestamp", evidence.len())?;
-            bytes = bytes.saturating_add(evidence.len());
-            let narrow = id.0.saturating_sub(first.0) < MAX_COVERED_SPAN;
-            if count > 0 && (!narrow || bytes > MAX_COVERAGE_BYTES) {
-                break;
+/// The frame of a timestamp.
+pub(crate) fn timestamp_frame(timestamp: NewTimestamp) -> Result<(Payload, Entry), LogError> {
+    let evidence = timestamp.token.len().saturating_add(match &timestamp.cover {
+        NewCover::Batch { hash_chain_result, .. } => hash_chain_result.len(),
+        NewCover::Single { signature, .. } => signature.len(),
+    });
+    bounded("the timestamp", evidence, MAX_RECORD_BYTES / 4)?;
+    let cover = match timestamp.cover {
+        NewCover::Batch { hash_chain_result, leaves } => {
+            if leaves.is_empty() {
+                return Err(LogError::Invalid("a timestamp must cover a record"));
             }
-            count += 1;
+            bounded("the number of records under a timestamp", leaves.len(), MAX_LEAVES)?;
+            Cover::Batch { hash_chain_result, leaves }
         }
-        let (group, later) = rest.split_at_checked(count).unwrap_or((rest, &[]));
-        let coverage = Coverage { distance: frames.len() as u32, single, records: group.to_vec() };
-        let payload = Payload::new(Kind::Coverage, coverage.encode());
-        frames.push((payload, Entry::covering(&coverage)));
-        rest = later;
-    }
-    Ok(frames)
+        NewCover::Single { record, signature } => Cover::Single { record, signature },
+    };
+    let stored = Timestamp { time: milliseconds(timestamp.time), token: timestamp.token, cover };
+    let entry = Entry::Timestamp { records: stored.records() };
+    Ok((Payload::timestamp(stored.encode()), entry))
 }
 
-fn bounded(what: &'static str, bytes: usize) -> Result<(), LogError> {
-    let limit = MAX_RECORD_BYTES;
+fn bounded(what: &'static str, bytes: usize, limit: usize) -> Result<(), LogError> {
     if bytes > limit {
         return Err(LogError::TooLarge { what, bytes: bytes as u64, limit: limit as u64 });
     }
@@ -110,8 +81,9 @@ pub(crate) struct Committer {
 
 /// A request whose bodies are in their places.
 struct Placed {
-    first: u64,
-    frames: Vec<(Payload, Entry)>,
+    sequence: u64,
+    payload: Payload,
+    entry: Entry,
     bodies: Vec<u32>,
     reply: Reply,
 }
@@ -144,7 +116,7 @@ impl Committer {
             self.report(&error);
             for request in placed {
                 for number in request.bodies {
-                    self.bodies.remove(request.first, number);
+                    self.bodies.remove(request.sequence, number);
                 }
                 answer(request.reply, Err(error.clone()));
             }
@@ -156,24 +128,20 @@ impl Committer {
     fn place(&mut self, requests: Vec<Request>) -> Vec<Placed> {
         let mut next = self.journal.next();
         let mut placed = Vec::with_capacity(requests.len());
-        for request in requests {
+        for mut request in requests {
             let bodies: Vec<u32> = request.bodies.iter().map(|body| body.number).collect();
             if !bodies.is_empty() {
                 self.unsynced.insert(Bodies::share(next));
-                if let Err(error) = self.bodies.keep(next, request.bodies) {
+                let spooled = std::mem::take(&mut request.bodies);
+                if let Err(error) = self.bodies.keep(next, spooled) {
                     self.report(&error);
                     answer(request.reply, Err(error));
                     continue;
                 }
             }
-            let count = request.frames.len() as u64;
-            placed.push(Placed {
-                first: next,
-                frames: request.frames,
-                bodies,
-                reply: request.reply,
-            });
-            next = next.saturating_add(count);
+            let Request { payload, entry, reply, .. } = request;
+            placed.push(Placed { sequence: next, payload, entry, bodies, reply });
+            next = next.saturating_add(1);
         }
         placed
     }
@@ -187,13 +155,12 @@ impl Committer {
     }
 
     fn write(&mut self, placed: Vec<Placed>) {
-        let frames = || placed.iter().flat_map(|request| &request.frames);
-        let payloads: Vec<&Payload> = frames().map(|(payload, _)| payload).collect();
-        let mut written: Vec<Written> = Vec::with_capacity(payloads.len());
-        let result = self.journal.write(&payloads, &mut written);
+        let payloads: Vec<&Payload> = placed.iter().map(|request| &request.payload).collect();
+        let mut durable: Vec<Durable> = Vec::with_capacity(payloads.len());
+        let result = self.journal.write(&payloads, &mut durable);
         let mut catalog = lock(&self.catalog);
-        for ((payload, entry), written) in frames().zip(&written) {
-            catalog.apply(*written, payload.frame_bytes(), entry);
+        for (request, durable) in placed.iter().zip(&durable) {
+            catalog.apply(durable.written, durable.bytes, &request.entry);
         }
         drop(catalog);
         match &result {
@@ -202,14 +169,13 @@ impl Committer {
         }
         let next = self.journal.next();
         for request in placed {
-            let behind = request.first.saturating_add(request.frames.len() as u64);
             match &result {
-                Err(error) if behind > next => {
-                    let bodies = request.bodies.iter().map(|number| (request.first, *number));
+                Err(error) if request.sequence >= next => {
+                    let bodies = request.bodies.iter().map(|number| (request.sequence, *number));
                     self.doomed.extend(bodies);
                     answer(request.reply, Err(error.clone()));
                 }
-                _ => answer(request.reply, Ok(RecordId(request.first))),
+                _ => answer(request.reply, Ok(RecordId(request.sequence))),
             }
         }
     }

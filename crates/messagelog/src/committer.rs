@@ -17,7 +17,7 @@ use crate::journal::MAX_WRITE;
 /// The most requests of one commit.
 const MAX_BATCH: usize = 4096;
 /// How long changes may wait for a checkpoint.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
 /// How long to wait after a checkpoint that failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// How many frames may wait for a checkpoint.
@@ -80,7 +80,7 @@ fn commit(
         while let Some(command) = waiting.take() {
             match command {
                 Command::Commit(request) => {
-                    bytes += request.bytes();
+                    bytes += request.payload.most_bytes();
                     requests.push(request);
                 }
                 Command::Close => {

@@ -62,6 +62,20 @@ pub enum LogError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// The folder has segments in another format than this version reads. They
+    /// are left as they are.
+    #[error(
+        "message log: {file} is in format {found}, this version reads format {expected}: keep the \
+         folder for the version that wrote it, and give this one an empty folder"
+    )]
+    Format {
+        /// The file's name within the log.
+        file: String,
+        /// The format's version in the file.
+        found: char,
+        /// The version that can be read.
+        expected: char,
+    },
     /// The index cannot be used now; the segments are unharmed.
     #[error("message log index: {0}")]
     Index(String),

@@ -2,9 +2,9 @@
 //! the next multiple of 8.
 //!
 //! ```text
-//!  0  magic "CWF1"                    16  sequence number (u64)
+//!  0  magic "CWF2"                    16  sequence number (u64)
 //!  4  kind, version, two zeros        24  durable: where the write began (u64)
-//!  8  payload length (u32)            32  zeros
+//!  8  payload length (u32)            32  document: how far back it is (u32)
 //! 12  CRC-32 of the payload           36  CRC-32 of salt, offset and bytes 0..36
 //! ```
 //! Numbers are little endian. The header's checksum covers the log's random id,
@@ -13,6 +13,8 @@
 //! `durable` is the offset up to which the segment was durable when this frame
 //! was written. It tells a torn tail (unacknowledged frames of the last write,
 //! any of which may be missing) from damage to frames that were acknowledged.
+//! `document` is how many bytes before this frame the documents begin that this
+//! record shares with others of its batch; 0 says that they end its own payload.
 
 use crc32fast::Hasher;
 
@@ -25,18 +27,16 @@ pub(crate) const ALIGNMENT: u64 = 8;
 /// The longest payload: a record and what its encoding adds.
 pub(crate) const MAX_PAYLOAD: usize = MAX_RECORD_BYTES + 1024 * 1024;
 
-const MAGIC: [u8; 4] = *b"CWF1";
-const VERSION: u8 = 1;
+const MAGIC: [u8; 4] = *b"CWF2";
+const VERSION: u8 = 2;
 
 /// What a frame holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A message record.
     Message,
-    /// A timestamp token.
+    /// A timestamp token with what it covers.
     Timestamp,
-    /// Which records a token covers.
-    Coverage,
 }
 
 impl Kind {
@@ -44,7 +44,6 @@ impl Kind {
         match self {
             Self::Message => 1,
             Self::Timestamp => 2,
-            Self::Coverage => 3,
         }
     }
 
@@ -52,7 +51,6 @@ impl Kind {
         match byte {
             1 => Some(Self::Message),
             2 => Some(Self::Timestamp),
-            3 => Some(Self::Coverage),
             _ => None,
         }
     }
@@ -86,6 +84,9 @@ pub(crate) struct Header {
     pub(crate) payload_crc: u32,
     pub(crate) sequence: u64,
     pub(crate) durable: u64,
+    /// How many bytes before this frame the record's shared documents begin; 0
+    /// when they are in its own payload.
+    pub(crate) document: u32,
 }
 
 impl Header {
@@ -98,6 +99,7 @@ impl Header {
         put(&mut out, 12, &self.payload_crc.to_le_bytes());
         put(&mut out, 16, &self.sequence.to_le_bytes());
         put(&mut out, 24, &self.durable.to_le_bytes());
+        put(&mut out, 32, &self.document.to_le_bytes());
         let crc = salt.checksum(offset, out.get(..36).unwrap_or_default());
         put(&mut out, 36, &crc.to_le_bytes());
         out
@@ -120,6 +122,7 @@ impl Header {
             payload_crc: u32_at(bytes, 12)?,
             sequence: u64_at(bytes, 16)?,
             durable: u64_at(bytes, 24)?,
+            document: u32_at(bytes, 32)?,
         })
     }
 
@@ -163,13 +166,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn header() -> impl Strategy<Value = Header> {
-        (1u8..=3, 0..=MAX_PAYLOAD as u32, any::<u32>(), any::<u64>(), any::<u64>()).prop_map(
-            |(kind, length, payload_crc, sequence, durable)| Header {
+        let numbers = (any::<u32>(), any::<u64>(), any::<u64>(), any::<u32>());
+        (1u8..=2, 0..=MAX_PAYLOAD as u32, numbers).prop_map(
+            |(kind, length, (payload_crc, sequence, durable, document))| Header {
                 kind: Kind::from_byte(kind).unwrap(),
                 length,
                 payload_crc,
                 sequence,
                 durable,
+                document,
             },
         )
     }

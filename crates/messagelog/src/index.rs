@@ -4,7 +4,7 @@
 //! ```text
 //! s                      checkpoint, see `encode`
 //! p <block u64>          128 bytes: which records of the block wait
-//! c <last> <frame>       first: a frame that covers records first..=last
+//! c <last> <frame>       first: a timestamp that covers records in first..=last
 //! ```
 //! Keys are big endian, values little endian. It is written by one thread,
 //! away from the appends, and may lag: applying frames again changes nothing.
@@ -17,13 +17,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use crate::catalog::{Changes, Checkpoint};
-use crate::codec::MAX_COVERED_SPAN;
 use crate::error::LogError;
 use crate::frame::u64_at;
 use crate::journal::Written;
 use crate::pending::Pending;
+use crate::stamp::MAX_GROUP_SPAN;
 
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 const BATCH: usize = 64;
 const STATE: &[u8] = b"s";
 
@@ -110,7 +110,7 @@ impl Index {
     pub(crate) fn groups_of(&self, id: u64) -> Result<Vec<u64>, LogError> {
         guarded(|| {
             let from = key(b'c', &[id, 0]);
-            let to = key(b'c', &[id.saturating_add(MAX_COVERED_SPAN), 0]);
+            let to = key(b'c', &[id.saturating_add(MAX_GROUP_SPAN), 0]);
             let mut frames = Vec::new();
             for item in self.db.range(from..to) {
                 let (key, first) = item?;

@@ -13,7 +13,8 @@
 //! is; [`Log`] opens a folder, appends and looks up; [`MessageStore`] is the
 //! same as a trait, for a twin in another database; [`timestamping`] turns the
 //! queue into what a timestamping authority stamps; [`evidence`] makes a
-//! record's container. Inside, `frame` and
+//! record's container; [`tree`] is the Merkle tree over records, not used by
+//! the log yet. Inside, `frame` and
 //! `segment` are the file format, `scan` reads it back after a crash,
 //! `journal` writes it, `catalog` and `index` answer look-ups, `committer`
 //! holds the threads. All but `committer` and [`Log`] are plain synchronous
@@ -23,7 +24,7 @@
 //! # On disk
 //! ```text
 //! log.lock                         one process at a time
-//! segments/<first id>.segment      frames: messages, timestamps, coverages
+//! segments/<first id>.segment      frames: messages, timestamps
 //! segments/<first id>.table        where each id is, and which message ids occur
 //! bodies/<id div 4096>/<id>-<n>    large attachment bodies
 //! spool/                           bodies that are being received
@@ -32,11 +33,11 @@
 
 mod bodies;
 mod catalog;
+mod chain;
 mod checkpoint;
 mod codec;
 mod commit;
 mod committer;
-mod digests;
 mod disk;
 mod error;
 pub mod evidence;
@@ -50,10 +51,14 @@ mod record;
 mod recovery;
 mod scan;
 mod segment;
+mod shared;
 mod spool;
+mod stamp;
 mod store;
 mod table;
 pub mod timestamping;
+pub mod tree;
+mod waiting;
 
 pub use error::LogError;
 pub use log::{Log, LogSettings};

@@ -14,12 +14,10 @@ use crate::bodies::{Bodies, Spooled};
 use crate::catalog::Entry;
 use crate::checkpoint::Checkpointer;
 use crate::codec::{Digest, encode_message};
-use crate::commit::{Committer, Request, timestamp_frames};
+use crate::commit::{Committer, Request, timestamp_frame};
 use crate::committer::{Command, Threads};
-use crate::digests::SignatureDigests;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{AtStep, LogError};
-use crate::frame::Kind;
 use crate::index::Index;
 use crate::journal::{Payload, Place};
 use crate::reader::Reader;
@@ -28,6 +26,7 @@ use crate::record::{
     Untimestamped,
 };
 use crate::recovery::{Recovery, log_id, recover};
+use crate::shared::SharedDocuments;
 use crate::spool::{SpoolFile, SpooledBody};
 use crate::store::{MessageStore, StoreFuture};
 
@@ -74,7 +73,7 @@ struct Inner {
     failing: Arc<AtomicBool>,
     removing: Mutex<()>,
     inline_bytes: usize,
-    digests: SignatureDigests,
+    documents: SharedDocuments,
     recovery: Recovery,
 }
 
@@ -156,11 +155,11 @@ impl Log {
             inner: Arc::new(Inner {
                 commands: Some(commands),
                 running: Mutex::new(Some((threads, lock))),
-                reader: Reader { place, catalog, index, bodies },
+                reader: Reader { place, catalog, index, bodies, stamped: Mutex::default() },
                 failing,
                 removing: Mutex::new(()),
                 inline_bytes: settings.inline_bytes.min(MAX_RECORD_BYTES / 2),
-                digests: SignatureDigests::default(),
+                documents: SharedDocuments::default(),
                 recovery: recovered.recovery,
             }),
         })
@@ -184,8 +183,8 @@ impl Log {
         } else {
             self.inner.prepare(record)?
         };
-        let (frame, bodies) = request;
-        self.commit(vec![frame], bodies).await
+        let (payload, entry, bodies) = request;
+        self.commit(payload, entry, bodies).await
     }
 
     /// Makes a file to receive a large body in. It is removed when it is
@@ -234,12 +233,12 @@ impl Log {
     ///
     /// # Errors
     /// [`LogError::UnknownRecord`] when it covers something that is no message
-    /// record; otherwise as [`Log::append`]. After an error some of the records
-    /// may have the timestamp; the others still wait for one.
+    /// record; otherwise as [`Log::append`]. After an error all of the records
+    /// still wait for a timestamp.
     pub async fn append_timestamp(&self, timestamp: NewTimestamp) -> Result<RecordId, LogError> {
         let inner = Arc::clone(&self.inner);
-        let frames = blocking(move || inner.prepare_timestamp(timestamp)).await?;
-        self.commit(frames, Vec::new()).await
+        let (payload, entry) = blocking(move || inner.prepare_timestamp(timestamp)).await?;
+        self.commit(payload, entry, Vec::new()).await
     }
 
     /// Message records from a number on, in order, at most `limit`: to walk
@@ -287,12 +286,13 @@ impl Log {
 
     async fn commit(
         &self,
-        frames: Vec<(Payload, Entry)>,
+        payload: Payload,
+        entry: Entry,
         bodies: Vec<Spooled>,
     ) -> Result<RecordId, LogError> {
         let (reply, answer) = oneshot::channel();
         let commands = self.inner.commands.as_ref().ok_or(LogError::Closed)?;
-        let command = Command::Commit(Request { frames, bodies, reply });
+        let command = Command::Commit(Request { payload, entry, bodies, reply });
         commands.send(command).await.map_err(|_| LogError::Closed)?;
         answer.await.map_err(|_| LogError::Closed)?
     }
@@ -312,7 +312,7 @@ impl Inner {
     }
 
     /// Encodes a record and makes its large bodies durable in the spool.
-    fn prepare(&self, mut record: NewRecord) -> Result<((Payload, Entry), Vec<Spooled>), LogError> {
+    fn prepare(&self, mut record: NewRecord) -> Result<(Payload, Entry, Vec<Spooled>), LogError> {
         for attachment in &mut record.attachments {
             if let Some(SpooledBody::Memory(bytes)) = &attachment.body
                 && self.is_large(bytes)
@@ -322,8 +322,8 @@ impl Inner {
                 attachment.body = Some(SpooledBody::File(file));
             }
         }
-        let payload =
-            encode_message(&record, &self.reader.place.log, self.digests.of(&record.signature))?;
+        let shared = self.documents.of(&record.signature, record.hash_chain_result.as_ref());
+        let payload = encode_message(&record, &self.reader.place.log, &shared)?;
         let digest = Digest::decode(&payload).ok_or(LogError::Invalid("the record"))?;
         let mut spooled = Vec::new();
         for attachment in record.attachments {
@@ -335,24 +335,18 @@ impl Inner {
             let path = file.into_durable_path().at(step)?;
             spooled.push(Spooled { number: attachment.number, path });
         }
-        let entry = Entry::Message(digest);
-        Ok(((Payload::new(Kind::Message, payload), entry), spooled))
+        Ok((Payload::message(payload, shared), Entry::Message(digest), spooled))
     }
 
-    fn prepare_timestamp(
-        &self,
-        timestamp: NewTimestamp,
-    ) -> Result<Vec<(Payload, Entry)>, LogError> {
+    fn prepare_timestamp(&self, timestamp: NewTimestamp) -> Result<(Payload, Entry), LogError> {
         let covered: Vec<RecordId> = match &timestamp.cover {
-            NewCover::Batch { chains, .. } => chains.iter().map(|(id, _)| *id).collect(),
+            NewCover::Batch { leaves, .. } => leaves.iter().map(|(id, _)| *id).collect(),
             NewCover::Single { record, .. } => vec![*record],
         };
-        for id in covered {
-            if !self.reader.is_message(id)? {
-                return Err(LogError::UnknownRecord(id));
-            }
+        if let Some(id) = self.reader.first_unknown(covered)? {
+            return Err(LogError::UnknownRecord(id));
         }
-        timestamp_frames(timestamp)
+        timestamp_frame(timestamp)
     }
 }
 

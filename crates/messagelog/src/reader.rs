@@ -1,25 +1,26 @@
 //! Look-ups: from a number or a message id to the frames, and from frames to
 //! records. Synchronous; a reader holds no lock while it reads files.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
 
 use crate::bodies::Bodies;
+use crate::chain::Tree;
 use crate::checkpoint::SharedIndex;
-use crate::codec::{
-    Coverage, Digest, Message, StoredBody, Timestamp, decode_message, lookup_key, time_of,
-};
+use crate::codec::{Digest, Documents, Message, StoredBody, decode_message, lookup_key, time_of};
 use crate::commit::{SharedCatalog, lock};
-use crate::disk::DiskFile;
 use crate::error::{AtStep, LogError};
-use crate::frame::{Kind, Salt};
+use crate::frame::{Kind, MAX_PAYLOAD};
 use crate::journal::Place;
 use crate::record::{
-    Attachment, AttachmentBody, Counters, MessageRecord, Query, RecordId, RecordTimestamp,
+    Attachment, AttachmentBody, Counters, MessageRecord, Query, RecordId, RecordTimestamp, Sha512,
     TimestampCover, Untimestamped,
 };
 use crate::recovery::{make_table, open};
-use crate::scan::{Depth, Frame, read_frame};
+use crate::scan::{Depth, Frame, Opened, no_frame};
 use crate::segment;
+use crate::stamp::{Cover, Timestamp};
 use crate::table::{Table, TableFile};
 
 /// Reads a log.
@@ -28,6 +29,20 @@ pub(crate) struct Reader {
     pub(crate) catalog: SharedCatalog,
     pub(crate) index: SharedIndex,
     pub(crate) bodies: Bodies,
+    /// The timestamp that was asked for last: whoever reads one of its records
+    /// reads others too.
+    pub(crate) stamped: Mutex<Option<Arc<Stamped>>>,
+}
+
+/// A batch timestamp with its tree.
+#[derive(Debug)]
+pub(crate) struct Stamped {
+    sequence: u64,
+    token: Bytes,
+    hash_chain_result: Bytes,
+    /// Its records in order, each with its leaf.
+    leaves: Vec<(u64, usize)>,
+    tree: Tree,
 }
 
 /// Where a frame is, or which segment's written table knows.
@@ -38,11 +53,12 @@ enum Location {
 
 /// A segment that is open for reading several frames.
 struct OpenSegment {
-    first: u64,
-    file: Box<dyn DiskFile>,
-    salt: Salt,
+    opened: Opened,
     table: Option<TableFile>,
 }
+
+/// How many waiting records are looked up at once.
+const PAGE: usize = 4096;
 
 impl Reader {
     /// The matching records, oldest first.
@@ -107,11 +123,16 @@ impl Reader {
 
     /// One record with its timestamp.
     pub(crate) fn record(&self, id: RecordId) -> Result<Option<MessageRecord>, LogError> {
-        let Some(frame) = self.frame(id.0, Depth::Whole, &mut None)? else { return Ok(None) };
+        let mut segment = None;
+        let Some(frame) = self.frame(id.0, Depth::Whole, &mut segment)? else { return Ok(None) };
         if frame.header.kind != Kind::Message {
             return Ok(None);
         }
-        let message = message_of(&frame)?;
+        let mut message = message_of(&frame)?;
+        let documents = match message.documents.take() {
+            Some(documents) => documents,
+            None => documents_of(&frame, &message, segment)?,
+        };
         let (replaced, timestamp) = match self.timestamp(id)? {
             Some((replaced, timestamp)) => (replaced, Some(timestamp)),
             None => (None, None),
@@ -137,9 +158,9 @@ impl Reader {
             service: message.service,
             peer: message.peer,
             message: message.message,
-            signature: replaced.unwrap_or(message.signature),
+            signature: replaced.unwrap_or(documents.signature),
             signature_hash: message.digest.signature_hash,
-            hash_chain_result: message.hash_chain_result,
+            hash_chain_result: documents.hash_chain_result,
             hash_chain: message.hash_chain,
             attachments: attachments.collect(),
             timestamp,
@@ -169,31 +190,53 @@ impl Reader {
         frames.sort_unstable();
         frames.dedup();
         for sequence in frames {
-            let Some(frame) = self.frame(sequence, Depth::Whole, &mut None)? else { continue };
-            let coverage = Coverage::decode(&frame.payload).ok_or_else(|| senseless(&frame))?;
-            let Some((_, evidence)) = coverage.records.iter().find(|(other, _)| *other == id)
-            else {
-                continue;
+            let timestamp = |token, cover| RecordTimestamp { id: RecordId(sequence), token, cover };
+            let latest = self.stamped.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let stamped = match latest.filter(|latest| latest.sequence == sequence) {
+                Some(stamped) => stamped,
+                None => match self.stamped(sequence, id)? {
+                    Found::Nothing => continue,
+                    Found::Single { token, signature } => {
+                        let timestamp = timestamp(token, TimestampCover::Single);
+                        return Ok(Some((Some(signature), timestamp)));
+                    }
+                    Found::Batch(stamped) => stamped,
+                },
             };
-            let token = sequence.saturating_sub(u64::from(coverage.distance));
-            let token_frame = self
-                .frame(token, Depth::Whole, &mut None)?
-                .filter(|frame| frame.header.kind == Kind::Timestamp)
-                .ok_or_else(|| senseless(&frame))?;
-            let timestamp =
-                Timestamp::decode(&token_frame.payload).ok_or_else(|| senseless(&token_frame))?;
-            let (replaced, cover) = match timestamp.hash_chain_result {
-                Some(hash_chain_result) if !coverage.single => {
-                    let hash_chain = evidence.clone();
-                    (None, TimestampCover::Batch { hash_chain_result, hash_chain })
-                }
-                None if coverage.single => (Some(evidence.clone()), TimestampCover::Single),
-                _ => return Err(senseless(&frame)),
-            };
-            let id = RecordId(token);
-            return Ok(Some((replaced, RecordTimestamp { id, token: timestamp.token, cover })));
+            if let Some(hash_chain) = stamped.chain(id) {
+                let hash_chain_result = stamped.hash_chain_result.clone();
+                let cover = TimestampCover::Batch { hash_chain_result, hash_chain };
+                return Ok(Some((None, timestamp(stamped.token.clone(), cover))));
+            }
         }
         Ok(None)
+    }
+
+    /// What the timestamp of a number is to a record.
+    fn stamped(&self, sequence: u64, id: RecordId) -> Result<Found, LogError> {
+        let Some(frame) = self.frame(sequence, Depth::Whole, &mut None)? else {
+            return Ok(Found::Nothing);
+        };
+        if frame.header.kind != Kind::Timestamp {
+            return Err(senseless(&frame));
+        }
+        let Timestamp { token, cover, .. } =
+            Timestamp::decode(&frame.payload).ok_or_else(|| senseless(&frame))?;
+        match cover {
+            Cover::Single { record, signature } if record == id => {
+                Ok(Found::Single { token, signature })
+            }
+            Cover::Batch { hash_chain_result, leaves }
+                if leaves.iter().any(|(record, _)| *record == id) =>
+            {
+                let stamped = Stamped::new(sequence, token, hash_chain_result, leaves);
+                let stamped = Arc::new(stamped.ok_or_else(|| senseless(&frame))?);
+                let mut latest = self.stamped.lock().unwrap_or_else(PoisonError::into_inner);
+                *latest = Some(Arc::clone(&stamped));
+                Ok(Found::Batch(stamped))
+            }
+            _ => Ok(Found::Nothing),
+        }
     }
 
     /// The oldest records without a timestamp. Damaged ones are left out: they
@@ -202,39 +245,58 @@ impl Reader {
         let mut out = Vec::new();
         let mut from = 0;
         while out.len() < limit {
-            let wanted = limit - out.len();
-            let ids: Vec<u64> = lock(&self.catalog).pending.iter_from(from).take(wanted).collect();
-            let Some(last) = ids.last() else { break };
+            let wanted = (limit - out.len()).min(PAGE);
+            let page = {
+                let catalog = lock(&self.catalog);
+                catalog.waiting.page(&catalog.pending, from, wanted)
+            };
+            let Some((last, _)) = page.last() else { break };
             from = last.saturating_add(1);
             let mut segment = None;
-            for id in ids {
-                let frame = match self.frame(id, Depth::Beginning, &mut segment) {
-                    Ok(Some(frame)) => frame,
-                    Ok(None) | Err(LogError::Damaged { .. }) => {
-                        tracing::error!(record = id, "a record without a timestamp is damaged");
-                        continue;
-                    }
-                    Err(error) => return Err(error),
+            for (id, remembered) in page {
+                let (time, signature_hash) = match remembered {
+                    Some(remembered) => (remembered.time, remembered.signature_hash),
+                    None => match self.digest(id, &mut segment)? {
+                        Some(digest) => (digest.time, digest.signature_hash),
+                        None => continue,
+                    },
                 };
-                if let Some(digest) = Digest::decode(&frame.payload) {
-                    out.push(Untimestamped {
-                        id: RecordId(id),
-                        time: time_of(digest.time),
-                        signature_hash: digest.signature_hash,
-                    });
-                }
+                out.push(Untimestamped { id: RecordId(id), time: time_of(time), signature_hash });
             }
         }
         Ok(out)
     }
 
-    /// Whether there is a message record of this number.
-    pub(crate) fn is_message(&self, id: RecordId) -> Result<bool, LogError> {
-        if lock(&self.catalog).pending.contains(id.0) {
-            return Ok(true);
+    /// The beginning of a record that should be there; `None` when it is damaged.
+    fn digest(
+        &self,
+        id: u64,
+        segment: &mut Option<OpenSegment>,
+    ) -> Result<Option<Digest>, LogError> {
+        match self.frame(id, Depth::Beginning, segment) {
+            Ok(Some(frame)) => Ok(Digest::decode(&frame.payload)),
+            Ok(None) | Err(LogError::Damaged { .. }) => {
+                tracing::error!(record = id, "a record without a timestamp is damaged");
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
-        let frame = self.frame(id.0, Depth::Beginning, &mut None)?;
-        Ok(frame.is_some_and(|frame| frame.header.kind == Kind::Message))
+    }
+
+    /// The first of these that is no message record, if there is one.
+    pub(crate) fn first_unknown(&self, ids: Vec<RecordId>) -> Result<Option<RecordId>, LogError> {
+        let others: Vec<RecordId> = {
+            let catalog = lock(&self.catalog);
+            ids.into_iter().filter(|id| !catalog.pending.contains(id.0)).collect()
+        };
+        let mut segment = None;
+        for id in others {
+            let frame = self.frame(id.0, Depth::Beginning, &mut segment)?;
+            if frame.is_none_or(|frame| frame.header.kind != Kind::Message) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     /// Removes the oldest segments that hold only records before `before`, all
@@ -321,10 +383,13 @@ impl Reader {
         let first = match location {
             Location::At { segment, .. } | Location::Table(segment) => segment,
         };
-        let current = match opened.take().filter(|current| current.first == first) {
+        let current = match opened.take().filter(|current| current.opened.segment() == first) {
             Some(current) => current,
             None => match open(&self.place, first) {
-                Ok((file, salt)) => OpenSegment { first, file, salt, table: None },
+                Ok((file, salt)) => {
+                    let opened = Opened::new(file, salt, first, depth)?;
+                    OpenSegment { opened, table: None }
+                }
                 // Removed since it was located.
                 Err(_) if self.locate(sequence).is_none() => return Ok(None),
                 Err(error) => return Err(error),
@@ -344,8 +409,11 @@ impl Reader {
             }
         };
         let Some(offset) = offset else { return Ok(None) };
-        let (file, salt) = (current.file.as_ref(), &current.salt);
-        read_frame(file, salt, first, offset, sequence, depth).map(Some)
+        let frame = current.opened.frame(offset, depth)?;
+        if frame.header.sequence != sequence {
+            return Err(no_frame(first, offset));
+        }
+        Ok(Some(frame))
     }
 
     fn locate(&self, sequence: u64) -> Option<Location> {
@@ -368,8 +436,59 @@ impl Reader {
     }
 }
 
+/// What a timestamp is to a record.
+enum Found {
+    Nothing,
+    Single { token: Bytes, signature: Bytes },
+    Batch(Arc<Stamped>),
+}
+
+impl Stamped {
+    fn new(
+        sequence: u64,
+        token: Bytes,
+        hash_chain_result: Bytes,
+        leaves: Vec<(RecordId, Sha512)>,
+    ) -> Option<Self> {
+        let tree = Tree::new(leaves.iter().map(|(_, digest)| *digest).collect())?;
+        let mut leaves: Vec<_> = leaves.into_iter().map(|(id, _)| id.0).zip(0..).collect();
+        leaves.sort_unstable();
+        Some(Self { sequence, token, hash_chain_result, leaves, tree })
+    }
+
+    /// The chain of a record, if it is one of these.
+    fn chain(&self, id: RecordId) -> Option<Bytes> {
+        let at = self.leaves.partition_point(|(other, _)| *other < id.0);
+        let (_, leaf) = self.leaves.get(at).filter(|(other, _)| *other == id.0)?;
+        self.tree.chain(*leaf).map(Bytes::from)
+    }
+}
+
 fn message_of(frame: &Frame) -> Result<Message, LogError> {
-    decode_message(&frame.payload).ok_or_else(|| senseless(frame))
+    let complete = frame.header.document == 0;
+    decode_message(&frame.payload, complete).ok_or_else(|| senseless(frame))
+}
+
+/// The documents that a record shares with one before it in its segment.
+fn documents_of(
+    frame: &Frame,
+    message: &Message,
+    segment: Option<OpenSegment>,
+) -> Result<Documents, LogError> {
+    let label = || segment::label(frame.segment);
+    let bad = || LogError::damaged(label(), frame.offset, "the documents that it refers to");
+    let at = frame.offset.checked_sub(u64::from(frame.header.document)).ok_or_else(bad)?;
+    let (signature, result) = message.lengths;
+    let whole = (signature as usize).checked_add(result as usize);
+    let whole = whole.filter(|bytes| *bytes <= MAX_PAYLOAD).ok_or_else(bad)?;
+    let bytes = segment.ok_or_else(bad)?.opened.bytes(at, whole)?;
+    if bytes.len() != whole {
+        return Err(bad());
+    }
+    let hash_chain_result = message.result_hash.map(|_| bytes.slice(signature as usize..));
+    let documents = Documents { signature: bytes.slice(..signature as usize), hash_chain_result };
+    // They are in another frame, whose checksum may be bad for what is before them.
+    if documents.key() == message.shared_key() { Ok(documents) } else { Err(bad()) }
 }
 
 fn senseless(frame: &Frame) -> LogError {

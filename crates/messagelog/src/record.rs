@@ -190,8 +190,10 @@ pub enum NewCover {
     Batch {
         /// `ts-hashchainresult.xml`, exactly as stamped.
         hash_chain_result: Bytes,
-        /// Each record with its `ts-hashchain.xml`.
-        chains: Vec<(RecordId, Bytes)>,
+        /// The leaves of the chain's tree, in their order: each record with the
+        /// SHA-512 digest of its signature document. Each record's
+        /// `ts-hashchain.xml` is made from them when it is asked for.
+        leaves: Vec<(RecordId, Sha512)>,
     },
     /// One record, whose signature document now has the token inside.
     Single {

@@ -11,7 +11,7 @@ use crate::frame::{Kind, Salt};
 use crate::index::Index;
 use crate::journal::{Journal, Place, Written};
 use crate::pending::Pending;
-use crate::scan::{Damage, Depth, End, Frame, Scan, read_frame};
+use crate::scan::{Damage, Depth, End, Frame, Opened, Scan};
 use crate::segment;
 use crate::table::{Table, TableFile};
 
@@ -40,8 +40,9 @@ pub(crate) struct Recovered {
 /// are none. Frames are read with it, so one good header is enough.
 ///
 /// # Errors
-/// When no header is good, or when the last segment is of another log: it would
-/// be taken for one with a torn tail, and cut off.
+/// When no header is good, when any is of another format, or when the last
+/// segment is of another log: it would be taken for one with a torn tail, and
+/// cut off.
 pub(crate) fn log_id(disk: &dyn Disk, folder: &Path) -> Result<Option<[u8; 16]>, LogError> {
     let mut id = None;
     let mut last = Ok(());
@@ -51,6 +52,7 @@ pub(crate) fn log_id(disk: &dyn Disk, folder: &Path) -> Result<Option<[u8; 16]>,
         last = match segment::read_header(file.as_ref(), first) {
             Ok(header) if header.log == *id.get_or_insert(header.log) => Ok(()),
             Ok(_) => Err(LogError::damaged(segment::label(first), 0, "it is of another log")),
+            Err(e @ LogError::Format { .. }) => return Err(e),
             Err(e) => Err(e),
         };
     }
@@ -123,11 +125,11 @@ pub(crate) fn fits(place: &Place, segments: &[u64], checkpoint: &Checkpoint) -> 
         return false;
     }
     let frame = open(place, last.segment).and_then(|(file, salt)| {
-        let depth = Depth::Beginning;
-        read_frame(file.as_ref(), &salt, last.segment, last.offset, last.sequence, depth)
+        Opened::new(file, salt, last.segment, Depth::Whole)?.frame(last.offset, Depth::Beginning)
     });
     frame.is_ok_and(|frame| {
-        last.offset.saturating_add(frame.header.frame_bytes()) == checkpoint.tail
+        frame.header.sequence == last.sequence
+            && last.offset.saturating_add(frame.header.frame_bytes()) == checkpoint.tail
     })
 }
 
@@ -211,7 +213,7 @@ pub(crate) fn make_table(place: &Place, first: u64, last: bool) -> Result<Table,
     scan.run(&mut |frame| {
         let digest = match frame.header.kind {
             Kind::Message => Digest::decode(&frame.payload),
-            Kind::Timestamp | Kind::Coverage => None,
+            Kind::Timestamp => None,
         };
         let bytes = frame.header.frame_bytes();
         table.push(frame.header.sequence, frame.offset, bytes, digest.as_ref());

@@ -228,23 +228,61 @@ enum Read {
     Nothing,
 }
 
-/// Reads the one frame that begins at an offset and must have the given number.
-pub(crate) fn read_frame(
-    file: &dyn DiskFile,
-    salt: &Salt,
+/// A segment that is open for reading some frames of it, all of which were
+/// durable before it was opened: what is read once is not read again.
+pub(crate) struct Opened {
+    file: Box<dyn DiskFile>,
+    salt: Salt,
     segment: u64,
-    offset: u64,
-    sequence: u64,
-    depth: Depth,
-) -> Result<Frame, LogError> {
-    let scan = Scan { file, salt, segment, offset, expected: sequence, last: false, depth };
-    let step = "reading a record";
-    let length = file.length().at(step)?;
-    match scan.frame(offset, length, &mut Window::new(START)).at(step)? {
-        Read::Whole(frame) if frame.header.sequence == sequence => Ok(frame),
-        Read::BadPayload(_) => {
-            Err(LogError::damaged(segment::label(segment), offset, "a frame's checksum"))
-        }
-        _ => Err(LogError::damaged(segment::label(segment), offset, "no frame where one was")),
+    length: u64,
+    window: Window,
+}
+
+impl Opened {
+    /// An open segment. When beginnings of frames are to be read, there will be
+    /// several near each other.
+    pub(crate) fn new(
+        file: Box<dyn DiskFile>,
+        salt: Salt,
+        segment: u64,
+        depth: Depth,
+    ) -> Result<Self, LogError> {
+        let length = file.length().at("reading a record")?;
+        let window = match depth {
+            Depth::Whole => START,
+            Depth::Beginning => WINDOW,
+        };
+        Ok(Self { file, salt, segment, length, window: Window::new(window) })
     }
+
+    /// Its first sequence number.
+    pub(crate) fn segment(&self) -> u64 {
+        self.segment
+    }
+
+    /// Bytes from an offset on, as far as the segment goes.
+    pub(crate) fn bytes(&self, offset: u64, count: usize) -> Result<Bytes, LogError> {
+        let mut bytes = vec![0; count];
+        let there = self.file.read_full(&mut bytes, offset).at("reading a record")?;
+        bytes.truncate(there);
+        Ok(Bytes::from(bytes))
+    }
+
+    /// Reads the frame that begins at an offset.
+    pub(crate) fn frame(&mut self, offset: u64, depth: Depth) -> Result<Frame, LogError> {
+        let (file, salt, segment) = (self.file.as_ref(), &self.salt, self.segment);
+        let scan = Scan { file, salt, segment, offset, expected: 0, last: false, depth };
+        match scan.frame(offset, self.length, &mut self.window).at("reading a record")? {
+            Read::Whole(frame) => Ok(frame),
+            Read::BadPayload(_) => {
+                Err(LogError::damaged(segment::label(segment), offset, "a frame's checksum"))
+            }
+            Read::Nothing => Err(no_frame(segment, offset)),
+        }
+    }
+}
+
+/// The error when a frame is not where it should be.
+pub(crate) fn no_frame(segment: u64, offset: u64) -> LogError {
+    LogError::damaged(segment::label(segment), offset, "no frame where one was")
 }

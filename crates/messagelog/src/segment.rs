@@ -1,12 +1,13 @@
 //! Segment files: their names, their header, and how one is made.
 //!
 //! ```text
-//!  0  magic "CWSEGMT1"             24  first sequence number (u64)
+//!  0  magic "CWSEGMT2"             24  first sequence number (u64)
 //!  8  the log's random id (16)     32  made at, milliseconds (i64)
 //! 40  zeros                        60  CRC-32 of bytes 0..60
 //! ```
 //! Frames follow from byte 64. A new segment gets its header under another
 //! name and is then renamed, so a file with a segment's name always has one.
+//! The last character of the magic is the version of all that is in the log.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,9 @@ use crate::frame::{put, u32_at, u64_at};
 
 /// The length of a segment's header: where its frames begin.
 pub(crate) const HEADER_BYTES: u64 = 64;
-const MAGIC: [u8; 8] = *b"CWSEGMT1";
+const MAGIC: [u8; 8] = *b"CWSEGMT2";
+/// The version of the format, the last character of the magic.
+const VERSION: char = '2';
 const SUFFIX: &str = ".segment";
 const UNFINISHED_SUFFIX: &str = ".new";
 
@@ -106,6 +109,13 @@ pub(crate) fn list(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, LogError>
 pub(crate) fn read_header(file: &dyn DiskFile, first: u64) -> Result<Header, LogError> {
     let mut bytes = [0; HEADER_BYTES as usize];
     file.read_full(&mut bytes, 0).at("reading a segment")?;
+    if let (Some(b"CWSEGMT"), Some(version)) = (bytes.get(..7), bytes.get(7))
+        && MAGIC.last() != Some(version)
+        && version.is_ascii_alphanumeric()
+    {
+        let found = char::from(*version);
+        return Err(LogError::Format { file: label(first), found, expected: VERSION });
+    }
     Header::decode(&bytes)
         .filter(|header| header.first == first)
         .ok_or_else(|| LogError::damaged(label(first), 0, "the segment's header"))

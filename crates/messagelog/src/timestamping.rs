@@ -12,16 +12,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use causeway_pki::DigestAlgorithm;
-use causeway_signature::hashchain::{PartDigest, build};
 use causeway_signature::xades::SignatureDocument;
-use causeway_signature::{SIGNATURES, TIMESTAMP_CHAIN};
 use time::OffsetDateTime;
 
+use crate::chain::Tree;
 use crate::error::LogError;
 use crate::record::{MessageRecord, NewCover, NewTimestamp, RecordId, Sha512, Untimestamped};
 
 /// The digest algorithm of the chains: that of the digests that the log keeps.
-pub const ALGORITHM: DigestAlgorithm = DigestAlgorithm::Sha512;
+pub const ALGORITHM: DigestAlgorithm = crate::chain::ALGORITHM;
 
 /// The most places in a signature document at which the token is tried.
 const MAX_PLACES: usize = 8;
@@ -36,7 +35,7 @@ pub struct Plan {
 #[derive(Debug, Clone)]
 enum PlanKind {
     Single { record: RecordId, signature: Bytes },
-    Batch { chains: Vec<(RecordId, Bytes)> },
+    Batch { leaves: Vec<(RecordId, Sha512)> },
 }
 
 impl Plan {
@@ -50,7 +49,7 @@ impl Plan {
             // There is no place for a token in it, which no honest signer
             // makes. A chain over the record and itself serves as well, and
             // the record does not stay in the way of others.
-            return Self::chained(&[(record.id, record.signature_hash); 2]);
+            return Self::chained(vec![(record.id, record.signature_hash); 2]);
         }
         Ok(Self {
             stamped: document.value().to_vec(),
@@ -58,8 +57,8 @@ impl Plan {
         })
     }
 
-    /// A plan for two or more records. Each adds some 5 KB to what is written
-    /// and held in memory meanwhile.
+    /// A plan for two or more records. Each adds less than 100 bytes to what is
+    /// written and held in memory meanwhile.
     ///
     /// # Errors
     /// When there are fewer than two.
@@ -67,19 +66,13 @@ impl Plan {
         if records.len() < 2 {
             return Err(LogError::Invalid("a batch timestamp needs two records"));
         }
-        let leaves: Vec<_> = records.iter().map(|r| (r.id, r.signature_hash)).collect();
-        Self::chained(&leaves)
+        Self::chained(records.iter().map(|r| (r.id, r.signature_hash)).collect())
     }
 
-    fn chained(leaves: &[(RecordId, Sha512)]) -> Result<Self, LogError> {
-        let part =
-            |digest: &Sha512| PartDigest { name: SIGNATURES.into(), digest: digest.to_vec() };
-        let digests: Vec<_> = leaves.iter().map(|(_, digest)| vec![part(digest)]).collect();
-        let built = build(ALGORITHM, &digests, TIMESTAMP_CHAIN)
+    fn chained(leaves: Vec<(RecordId, Sha512)>) -> Result<Self, LogError> {
+        let tree = Tree::new(leaves.iter().map(|(_, digest)| *digest).collect())
             .ok_or(LogError::Invalid("a hash chain needs two records"))?;
-        let ids = leaves.iter().map(|(id, _)| *id);
-        let chains = ids.zip(built.chains.into_iter().map(Bytes::from)).collect();
-        Ok(Self { stamped: built.result.into_bytes(), kind: PlanKind::Batch { chains } })
+        Ok(Self { stamped: tree.result().into_bytes(), kind: PlanKind::Batch { leaves } })
     }
 
     /// The bytes whose digest the authority stamps.
@@ -91,7 +84,7 @@ impl Plan {
     pub fn records(&self) -> usize {
         match &self.kind {
             PlanKind::Single { .. } => 1,
-            PlanKind::Batch { chains } => chains.len(),
+            PlanKind::Batch { leaves } => leaves.len(),
         }
     }
 
@@ -109,8 +102,8 @@ impl Plan {
                 })?;
                 NewCover::Single { record, signature: Bytes::from(signature) }
             }
-            PlanKind::Batch { chains } => {
-                NewCover::Batch { hash_chain_result: Bytes::from(self.stamped), chains }
+            PlanKind::Batch { leaves } => {
+                NewCover::Batch { hash_chain_result: Bytes::from(self.stamped), leaves }
             }
         };
         Ok(NewTimestamp { time, token, cover })

@@ -112,10 +112,9 @@ async fn fill(folder: &Path, exchange: &Exchange, records: usize) -> String {
         if records - done < WAITING {
             continue;
         }
-        let chain = Bytes::from_static(&[b'c'; 900]);
         let hash_chain_result = Bytes::from_static(&[b'r'; 400]);
-        let chains = ids.into_iter().map(|id| (id, chain.clone())).collect();
-        let cover = NewCover::Batch { hash_chain_result, chains };
+        let leaves = ids.into_iter().map(|id| (id, [id.0 as u8; 64])).collect();
+        let cover = NewCover::Batch { hash_chain_result, leaves };
         let timestamp = NewTimestamp { time: originals[0].time, token: token.clone(), cover };
         log.append_timestamp(timestamp).await.unwrap();
     }

@@ -14,17 +14,18 @@ use super::{ForgetfulDisk, Random, record};
 use crate::bodies::{Bodies, Spooled};
 use crate::catalog::{Catalog, Entry};
 use crate::checkpoint::Checkpointer;
-use crate::codec::{Digest, encode_message, sha512};
-use crate::commit::{Committer, Request, lock, timestamp_frames};
+use crate::codec::{Digest, encode_message};
+use crate::commit::{Committer, Request, lock, timestamp_frame};
 use crate::error::LogError;
-use crate::frame::Kind;
 use crate::index::Index;
 use crate::journal::{Payload, Place};
 use crate::reader::Reader;
 use crate::record::{
     AttachmentBody, NewAttachment, NewCover, NewRecord, NewTimestamp, Query, RecordId,
+    TimestampCover,
 };
 use crate::recovery::{log_id, recover};
+use crate::shared::Shared;
 use crate::spool::{SpoolFile, SpooledBody};
 
 const CACHE: u64 = 1024 * 1024;
@@ -80,14 +81,20 @@ impl Machine {
                 index_folder,
                 index_cache: CACHE,
             },
-            reader: Reader { place: self.place.clone(), catalog, index, bodies },
+            reader: Reader {
+                place: self.place.clone(),
+                catalog,
+                index,
+                bodies,
+                stamped: Mutex::default(),
+            },
             damages: recovered.recovery.damages.len(),
         })
     }
 
     fn request(&self, new: NewRecord) -> (Request, oneshot::Receiver<Result<RecordId, LogError>>) {
-        let payload =
-            encode_message(&new, &self.place.log, crate::codec::sha512(&new.signature)).unwrap();
+        let shared = Shared::new(new.signature.clone(), new.hash_chain_result.clone());
+        let payload = encode_message(&new, &self.place.log, &shared).unwrap();
         let digest = Digest::decode(&payload).unwrap();
         let mut bodies = Vec::new();
         for attachment in new.attachments {
@@ -97,9 +104,9 @@ impl Machine {
             }
         }
         let entry = Entry::Message(digest);
-        let frames = vec![(Payload::new(Kind::Message, payload), entry)];
+        let payload = Payload::message(payload, Arc::new(shared));
         let (reply, answer) = oneshot::channel();
-        (Request { frames, bodies, reply }, answer)
+        (Request { payload, entry, bodies, reply }, answer)
     }
 
     fn body(&self, random: &mut Random) -> SpooledBody {
@@ -171,16 +178,16 @@ fn stamp_some(running: &mut Running, memory: &mut Memory, random: &mut Random) {
         let signature = Bytes::from(format!("<stamped {}/>", waiting[0].id));
         NewCover::Single { record: waiting[0].id, signature }
     } else {
-        let chain = |id: RecordId| Bytes::from(format!("<chain of='{id}'/>"));
         NewCover::Batch {
             hash_chain_result: Bytes::from_static(b"<result/>"),
-            chains: waiting.iter().map(|w| (w.id, chain(w.id))).collect(),
+            leaves: waiting.iter().map(|w| (w.id, w.signature_hash)).collect(),
         }
     };
     let token = Bytes::from_static(b"token");
-    let frames = timestamp_frames(NewTimestamp { time: waiting[0].time, token, cover }).unwrap();
+    let timestamp = NewTimestamp { time: waiting[0].time, token, cover };
+    let (payload, entry) = timestamp_frame(timestamp).unwrap();
     let (reply, mut answer) = oneshot::channel();
-    running.committer.commit(vec![Request { frames, bodies: Vec::new(), reply }]);
+    running.committer.commit(vec![Request { payload, entry, bodies: Vec::new(), reply }]);
     if answer.try_recv().unwrap().is_ok() {
         memory.stamped.extend(waiting.iter().map(|w| w.id.0));
     }
@@ -212,7 +219,16 @@ fn check(machine: &Machine, running: &Running, memory: &mut Memory) {
         }
         let same = record(&found.message_id, found.message.len());
         assert_eq!(found.message, same.message);
-        assert_eq!(found.signature_hash, sha512(&same.signature));
+        let shared = Shared::new(same.signature, same.hash_chain_result);
+        assert_eq!(found.signature_hash, shared.key.signature_hash);
+        assert_eq!(found.hash_chain_result, shared.hash_chain_result);
+        assert_eq!(found.hash_chain, same.hash_chain);
+        match found.timestamp.as_ref().map(|timestamp| &timestamp.cover) {
+            Some(TimestampCover::Single) => {
+                assert_eq!(found.signature, format!("<stamped {id}/>"));
+            }
+            _ => assert_eq!(found.signature, shared.signature),
+        }
         for attachment in &found.attachments {
             match &attachment.body {
                 AttachmentBody::Inline(bytes) => assert_eq!(bytes.len(), 700),
@@ -403,28 +419,58 @@ fn an_index_that_fails_is_brought_back() {
     }
 }
 
+/// Bits are flipped in each part of the third record, which holds the documents
+/// of the fourth to sixth too.
 #[test]
 fn a_flipped_bit_is_reported_and_harms_no_other_record() {
-    for flipped in [100, 400, 700, 1000] {
-        let machine = Machine::new(1024 * 1024);
-        let mut random = Random::new(flipped as u64);
-        let mut memory = Memory::default();
-        let mut running = machine.start("index").unwrap();
-        for number in 0..10 {
-            let (request, mut answer) = machine.request(record(&format!("m{number}"), 100));
+    let machine = Machine::new(1024 * 1024);
+    let mut running = machine.start("index").unwrap();
+    let shared = Bytes::from_static(&[b's'; 500]);
+    let offsets: Vec<u64> = (1..=10)
+        .map(|number| {
+            let mut new = record(&format!("m{number}"), 100);
+            new.signature = match number {
+                3..7 => shared.clone(),
+                _ => Bytes::from(format!("<signature of='{number}'/>").repeat(20)),
+            };
+            new.hash_chain_result = Some(Bytes::from_static(b"<result/>"));
+            let (request, mut answer) = machine.request(new);
             running.committer.commit(vec![request]);
-            assert_eq!(answer.try_recv().unwrap().unwrap(), RecordId(number + 1));
+            assert_eq!(answer.try_recv().unwrap().unwrap(), RecordId(number));
+            lock(&running.reader.catalog).active.offset(number).unwrap()
+        })
+        .collect();
+    drop(running);
+    let [begin, end] = [offsets[2], offsets[3]];
+    assert!(offsets[4] - end < 500, "the fourth has the documents again");
+    let mut length = [0; 4];
+    let path = crate::segment::path(&machine.place.folder, 1);
+    machine.place.disk.open(&path, false).unwrap().read_full(&mut length, begin + 8).unwrap();
+    let behind = begin + 40 + u64::from(u32::from_le_bytes(length));
+    let documents = behind - 500 - 9..behind;
+    let mut random = Random::new(1);
+    for flipped in (begin..end).step_by(7) {
+        machine.disk.flip(&path, flipped as usize);
+        let _ = std::fs::remove_dir_all(machine.folder.path().join("index"));
+        let running = machine.start("index").unwrap();
+        let readable: Vec<u64> = (1..=10)
+            .filter(|id| matches!(running.reader.record(RecordId(*id)), Ok(Some(_))))
+            .collect();
+        let others: Vec<u64> = readable.iter().copied().filter(|id| *id != 3).collect();
+        if documents.contains(&flipped) {
+            assert_eq!(readable, [1, 2, 7, 8, 9, 10], "at {flipped} of {begin}..{end}");
+        } else {
+            assert_eq!(others, [1, 2, 4, 5, 6, 7, 8, 9, 10], "at {flipped} of {begin}..{end}");
         }
+        // What waits for its timestamp can have it all the same.
+        let waiting = running.reader.untimestamped(100).unwrap();
+        assert!(waiting.iter().filter(|w| w.id != RecordId(3)).count() == 9);
+        assert_eq!(running.damages, usize::from(waiting.len() == 9), "at {flipped}");
         drop(running);
-        machine.disk.flip(&crate::segment::path(&machine.place.folder, 1), flipped);
-        std::fs::remove_dir_all(machine.folder.path().join("index")).unwrap();
-        let mut running = machine.start("index").unwrap();
-        assert_eq!(running.damages, 1);
-        let readable =
-            (1..=10).filter(|id| matches!(running.reader.record(RecordId(*id)), Ok(Some(_))));
-        assert_eq!(readable.count(), 9);
-        assert_eq!(running.reader.untimestamped(100).unwrap().len(), 9);
-        write_some(&machine, &mut running, &mut memory, &mut random);
-        assert_eq!(memory.acknowledged.keys().next(), Some(&11));
+        machine.disk.flip(&path, flipped as usize);
     }
+    let mut memory = Memory::default();
+    let mut running = machine.start("index").unwrap();
+    write_some(&machine, &mut running, &mut memory, &mut random);
+    assert_eq!(memory.acknowledged.keys().next(), Some(&11));
 }

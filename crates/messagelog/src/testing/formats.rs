@@ -9,16 +9,17 @@ use time::OffsetDateTime;
 
 use super::{ForgetfulDisk, Random};
 use crate::codec::{
-    Coverage, Digest, MAX_COVERED_SPAN, Message, StoredBody, Timestamp, decode_message,
-    encode_message, time_of,
+    Digest, Documents, Message, StoredBody, decode_message, encode_message, time_of,
 };
-use crate::commit::timestamp_frames;
+use crate::commit::timestamp_frame;
 use crate::disk::Disk;
 use crate::frame::{HEADER_BYTES, Header, Kind, Salt};
 use crate::record::{NewAttachment, NewCover, NewRecord, NewTimestamp, RecordId, Side};
 use crate::scan::{Depth, Scan};
 use crate::segment;
+use crate::shared::Shared;
 use crate::spool::SpooledBody;
+use crate::stamp::{Cover, MAX_GROUP_SPAN, Timestamp, groups};
 use crate::table::{Table, TableFile};
 
 fn some_bytes() -> impl Strategy<Value = Bytes> {
@@ -70,16 +71,17 @@ fn new_record() -> impl Strategy<Value = NewRecord> {
     )
 }
 
+fn shared(new: &NewRecord) -> Shared {
+    Shared::new(new.signature.clone(), new.hash_chain_result.clone())
+}
+
 fn assert_same(new: &NewRecord, read: &Message) {
     assert_eq!(time_of(read.digest.time), new.time);
     assert_eq!((read.digest.response(), read.side), (new.response, new.side));
     assert_eq!((&read.message_id, &read.request_id), (&new.message_id, &new.request_id));
     assert_eq!((&read.owner, &read.service, &read.peer), (&new.owner, &new.service, &new.peer));
-    assert_eq!((&read.message, &read.signature), (&new.message, &new.signature));
-    assert_eq!(
-        (&read.hash_chain_result, &read.hash_chain),
-        (&new.hash_chain_result, &new.hash_chain)
-    );
+    assert_eq!((&read.message, &read.hash_chain), (&new.message, &new.hash_chain));
+    assert_eq!(read.shared_key(), shared(new).key);
     assert_eq!(read.attachments.len(), new.attachments.len());
     for (read, new) in read.attachments.iter().zip(&new.attachments) {
         assert_eq!((read.number, read.length), (new.number, new.length));
@@ -95,52 +97,80 @@ fn assert_same(new: &NewRecord, read: &Message) {
 proptest! {
     #[test]
     fn messages_round_trip(new in new_record()) {
-        let payload = Bytes::from(encode_message(&new, &[1; 16], crate::codec::sha512(&new.signature)).unwrap());
-        assert_same(&new, &decode_message(&payload).unwrap());
-        for end in 0..payload.len() {
-            prop_assert!(decode_message(&payload.slice(..end)).is_none());
+        let mut payload = encode_message(&new, &[1; 16], &shared(&new)).unwrap();
+        let alone = Bytes::from(payload.clone());
+        payload.extend_from_slice(&new.signature);
+        payload.extend_from_slice(new.hash_chain_result.as_deref().unwrap_or_default());
+        let complete = Bytes::from(payload);
+        let read = decode_message(&complete, true).unwrap();
+        assert_same(&new, &read);
+        let (signature, hash_chain_result) = (new.signature.clone(), new.hash_chain_result.clone());
+        prop_assert_eq!(read.documents, Some(Documents { signature, hash_chain_result }));
+        let read = decode_message(&alone, false).unwrap();
+        assert_same(&new, &read);
+        prop_assert_eq!(read.documents, None);
+        for end in 0..complete.len() {
+            prop_assert!(decode_message(&complete.slice(..end), true).is_none());
+            let whole = end == alone.len();
+            prop_assert_eq!(decode_message(&complete.slice(..end), false).is_some(), whole);
         }
     }
 
     #[test]
     fn damaged_payloads_never_panic(new in new_record(), flips: Vec<(u16, u8)>) {
-        let mut payload = encode_message(&new, &[1; 16], crate::codec::sha512(&new.signature)).unwrap();
+        let mut payload = encode_message(&new, &[1; 16], &shared(&new)).unwrap();
         for (at, bits) in flips {
             let at = usize::from(at) % payload.len();
             payload[at] ^= bits;
         }
-        let _ = decode_message(&Bytes::from(payload));
+        let payload = Bytes::from(payload);
+        let _ = (decode_message(&payload, true), decode_message(&payload, false));
     }
 
     #[test]
     fn arbitrary_payloads_never_panic(bytes: Vec<u8>) {
         let bytes = Bytes::from(bytes);
-        let _ = decode_message(&bytes);
+        let _ = (decode_message(&bytes, true), decode_message(&bytes, false));
         let _ = Timestamp::decode(&bytes);
-        let _ = Coverage::decode(&bytes);
     }
 
     #[test]
     fn timestamps_round_trip(
         token in some_bytes(),
         result in some_bytes(),
-        covered in proptest::collection::btree_map(0..40_000u64, some_bytes(), 1..300),
+        covered in proptest::collection::vec((0..40_000u64, 0..40u8), 1..300),
     ) {
         let time = OffsetDateTime::from_unix_timestamp(1_750_000_000).unwrap();
-        let chains = covered.iter().map(|(id, chain)| (RecordId(*id), chain.clone())).collect();
-        let cover = NewCover::Batch { hash_chain_result: result.clone(), chains };
-        let frames = timestamp_frames(NewTimestamp { time, token: token.clone(), cover }).unwrap();
-        let read = Timestamp::decode(&frames[0].0.bytes.clone().into()).unwrap();
-        prop_assert_eq!((read.token, read.hash_chain_result), (token, Some(result)));
-        let mut found = Vec::new();
-        for (distance, (payload, _)) in frames.iter().enumerate().skip(1) {
-            prop_assert_eq!(payload.kind, Kind::Coverage);
-            let coverage = Coverage::decode(&payload.bytes.clone().into()).unwrap();
-            prop_assert_eq!(coverage.distance as usize, distance);
-            prop_assert!(coverage.last().0 - coverage.first().0 < MAX_COVERED_SPAN);
-            found.extend(coverage.records.into_iter().map(|(id, chain)| (id.0, chain)));
+        let leaves: Vec<_> = covered.iter().map(|(id, leaf)| (RecordId(*id), [*leaf; 64])).collect();
+        let (hash_chain_result, single) = (result.clone(), NewCover::Single {
+            record: RecordId(7),
+            signature: result,
+        });
+        let batch = NewCover::Batch { hash_chain_result, leaves };
+        for new in [batch, single] {
+            let expected = match new.clone() {
+                NewCover::Single { record, signature } => Cover::Single { record, signature },
+                NewCover::Batch { hash_chain_result, leaves } => {
+                    Cover::Batch { hash_chain_result, leaves }
+                }
+            };
+            let timestamp = NewTimestamp { time, token: token.clone(), cover: new };
+            let (payload, _) = timestamp_frame(timestamp).unwrap();
+            let bytes = Bytes::from(payload.bytes);
+            let read = Timestamp::decode(&bytes).unwrap();
+            prop_assert_eq!((&read.token, &read.cover), (&token, &expected));
+            for end in 0..bytes.len() {
+                prop_assert!(Timestamp::decode(&bytes.slice(..end)).is_none());
+            }
+            let records = read.records();
+            prop_assert!(records.is_sorted_by(|a, b| a < b));
+            let groups = groups(&records);
+            prop_assert!(groups.is_sorted_by(|a, b| a.1 < b.0));
+            prop_assert!(groups.iter().all(|(first, last)| last - first < MAX_GROUP_SPAN));
+            for id in &records {
+                prop_assert!(groups.iter().any(|(first, last)| first <= id && id <= last));
+            }
         }
-        prop_assert!(found.into_iter().eq(covered));
     }
 
     #[test]
@@ -161,6 +191,7 @@ proptest! {
                 payload_crc: 0,
                 sequence: sequence % 10,
                 durable: sequence % 3000,
+                document: length % 7,
             };
             if let Some(place) = bytes.get_mut(offset..offset + HEADER_BYTES) {
                 place.copy_from_slice(&header.encode(&salt, offset as u64));
@@ -190,7 +221,7 @@ proptest! {
         for _ in 0..random.below(200) {
             sequence += 1 + random.below(20) / 19;
             let mut digest = [0; Digest::BYTES];
-            digest[8] = random.below(keys) as u8;
+            digest[0] = random.below(keys) as u8;
             let digest = Digest::decode(&digest).filter(|_| random.chance(70));
             table.push(sequence, 64 + 8 * sequence, 8, digest.as_ref());
         }
@@ -226,7 +257,7 @@ fn what_is_too_large_is_refused() {
     let refused = |change: fn(&mut NewRecord)| {
         let mut new = super::record("m", 10);
         change(&mut new);
-        encode_message(&new, &[0; 16], crate::codec::sha512(&new.signature)).unwrap_err()
+        encode_message(&new, &[0; 16], &shared(&new)).unwrap_err()
     };
     refused(|new| new.message_id = "x".repeat(5000));
     refused(|new| new.message = vec![0; 33 * 1024 * 1024].into());
@@ -238,15 +269,79 @@ fn what_is_too_large_is_refused() {
     };
     let mut new = super::record("m", 10);
     new.attachments = vec![attachment(1, 5), attachment(1, 5)];
-    assert!(
-        encode_message(&new, &[0; 16], crate::codec::sha512(&new.signature)).is_err(),
-        "the same number twice"
-    );
+    assert!(encode_message(&new, &[0; 16], &shared(&new)).is_err(), "the same number twice");
     new.attachments = vec![attachment(1, 6)];
-    assert!(
-        encode_message(&new, &[0; 16], crate::codec::sha512(&new.signature)).is_err(),
-        "a wrong length"
-    );
+    assert!(encode_message(&new, &[0; 16], &shared(&new)).is_err(), "a wrong length");
     new.attachments = vec![attachment(1, 5), attachment(2, 5)];
-    assert!(encode_message(&new, &[0; 16], crate::codec::sha512(&new.signature)).is_ok());
+    assert!(encode_message(&new, &[0; 16], &shared(&new)).is_ok());
+}
+
+#[test]
+fn a_log_in_another_format_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(crate::Log::open(crate::LogSettings::new(folder.path())).unwrap());
+    let path = segment::path(&folder.path().join("segments"), 1);
+    let file = crate::disk::RealDisk.open(&path, true).unwrap();
+    file.write_full(b"1", 7).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let Err(error) = crate::Log::open(crate::LogSettings::new(folder.path())) else {
+        panic!("it was opened")
+    };
+    let text = error.to_string();
+    assert!(matches!(error, crate::LogError::Format { found: '1', expected: '2', .. }), "{text}");
+    assert!(text.contains("segment 0000000000000001 is in format 1"), "{text}");
+    assert!(std::fs::read(&path).unwrap() == before);
+}
+
+/// A record's leaf is the same from its frame and from what is read, however it
+/// is stored; and it changes with all that matters.
+#[tokio::test]
+async fn a_leaf_tells_the_record_and_not_how_it_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings =
+        crate::LogSettings { inline_bytes: 100, ..crate::LogSettings::new(folder.path()) };
+    let log = crate::Log::open(settings).unwrap();
+    let mut leaves = std::collections::BTreeSet::new();
+    for number in 0..12u32 {
+        let make = || {
+            let mut new = super::record(&format!("m{number}"), 50);
+            let length = if number % 2 == 0 { 20 } else { 300 };
+            new.attachments.push(NewAttachment {
+                number: 1,
+                digest: [7; 64],
+                length,
+                body: Some(SpooledBody::Memory(vec![7; length as usize].into())),
+            });
+            new
+        };
+        let mut payload = encode_message(&make(), &[1; 16], &shared(&make())).unwrap();
+        let id = log.append(make()).await.unwrap();
+        payload[..8].fill(9);
+        let read = log.record(id).unwrap().unwrap();
+        let leaf = crate::tree::record_leaf(&read);
+        assert_eq!(crate::tree::stored_leaf(id, &payload).unwrap(), leaf);
+        payload.truncate(leaf.len() - 8 + crate::codec::IDENTITY - 1);
+        assert_eq!(crate::tree::stored_leaf(id, &payload), None);
+        assert!(leaves.insert(leaf));
+        let changes: [fn(&mut crate::MessageRecord); 10] = [
+            |r| r.id = RecordId(r.id.0 + 1000),
+            |r| r.response = !r.response,
+            |r| r.side = Side::Provider,
+            |r| r.time += time::Duration::MILLISECOND,
+            |r| r.peer = Some("DEV/GOV/77/OTHER".into()),
+            |r| r.message = Bytes::from_static(b"other"),
+            |r| r.signature_hash[5] ^= 1,
+            |r| r.hash_chain = Some(Bytes::from_static(b"other")),
+            |r| r.hash_chain_result = Some(Bytes::from_static(b"other")),
+            |r| r.attachments[0].digest[5] ^= 1,
+        ];
+        for change in changes {
+            let mut other = read.clone();
+            change(&mut other);
+            assert!(leaves.insert(crate::tree::record_leaf(&other)));
+        }
+        let mut stored_otherwise = read;
+        stored_otherwise.attachments[0].body = crate::AttachmentBody::Omitted;
+        assert!(!leaves.insert(crate::tree::record_leaf(&stored_otherwise)));
+    }
 }

@@ -44,9 +44,13 @@ impl Random {
     }
 }
 
-/// A record with the given message id and a message of the given length.
+/// A record with the given message id and a message of the given length. Ids
+/// whose numbers are near have the same signature document, as in a batch.
 pub(crate) fn record(message_id: &str, length: usize) -> NewRecord {
     let mut random = Random::new(length as u64 + 1);
+    let digits = message_id.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let batch = digits.parse::<u64>().map_or(0, |number| number / 4);
+    let chained = batch.is_multiple_of(3).then_some(batch);
     NewRecord {
         time: OffsetDateTime::from_unix_timestamp(1_750_000_000).unwrap(),
         message_id: message_id.to_owned(),
@@ -57,9 +61,9 @@ pub(crate) fn record(message_id: &str, length: usize) -> NewRecord {
         service: "DEV/GOV/77/Register/persons".to_owned(),
         peer: None,
         message: Bytes::from(random.bytes(length)),
-        signature: Bytes::from(format!("<signature of='{message_id}'/>")),
-        hash_chain_result: None,
-        hash_chain: None,
+        signature: Bytes::from(format!("<signature of='{batch}'/>").repeat(20)),
+        hash_chain_result: chained.map(|batch| Bytes::from(format!("<result of='{batch}'/>"))),
+        hash_chain: chained.map(|_| Bytes::from(format!("<chain of='{message_id}'/>"))),
         attachments: Vec::new(),
     }
 }

@@ -4,10 +4,11 @@ use bytes::Bytes;
 use causeway_asic::{Container, Limits};
 use causeway_messagelog::timestamping::Plan;
 use causeway_messagelog::{
-    Log, LogError, NewAttachment, NewCover, NewTimestamp, RecordId, SpooledBody, TimestampCover,
-    evidence,
+    Log, LogError, NewAttachment, NewCover, NewTimestamp, RecordId, RecordTimestamp, SpooledBody,
+    TimestampCover, evidence,
 };
-use causeway_signature::hashchain::{self, Input, Resolve};
+use causeway_pki::DigestAlgorithm;
+use causeway_signature::hashchain::{self, Input, PartDigest, Resolve, build};
 use causeway_signature::xades::SignatureDocument;
 
 use crate::{now, record, small, vectors};
@@ -60,11 +61,22 @@ async fn a_batch_timestamp_leads_to_each_signature() {
     let stamped = plan.stamped().to_vec();
     log.append_timestamp(plan.complete(Bytes::from_static(b"t"), now()).unwrap()).await.unwrap();
     assert_eq!(log.untimestamped(9).unwrap().len(), 1);
+    // What the composer of whole batches makes is what comes out, byte for byte.
+    let parts: Vec<Vec<PartDigest>> = (1..=149)
+        .map(|id| {
+            let read = log.record(RecordId(id)).unwrap().unwrap();
+            let digest = DigestAlgorithm::Sha512.digest(&read.signature);
+            vec![PartDigest { name: "/META-INF/signatures.xml".into(), digest }]
+        })
+        .collect();
+    let built = build(DigestAlgorithm::Sha512, &parts, "/ts-hashchain.xml").unwrap();
+    assert_eq!(built.result.as_bytes(), &stamped[..]);
     for id in 1..=149 {
         let read = log.record(RecordId(id)).unwrap().unwrap();
         let container = evidence::to_container(&read);
         assert_eq!(container.ts_hash_chain_result.as_deref(), Some(&stamped[..]));
         let chain = container.ts_hash_chain.unwrap();
+        assert_eq!(&chain[..], built.chains[id as usize - 1].as_bytes());
         let inputs = [Input { name: "/META-INF/signatures.xml", digest: None }];
         hashchain::verify(&stamped, &inputs, &Files(&chain, &read.signature)).unwrap();
         assert!(hashchain::verify(&stamped, &inputs, &Files(&chain, b"<other/>")).is_err());
@@ -130,16 +142,16 @@ async fn xroads_containers_come_out_as_they_went_in() {
             });
         }
         let id = log.append(new).await.unwrap();
-        let cover = match &original.ts_hash_chain_result {
-            Some(result) => NewCover::Batch {
-                hash_chain_result: result.clone(),
-                chains: vec![(id, original.ts_hash_chain.clone().unwrap())],
-            },
-            None => NewCover::Single { record: id, signature: original.signatures.clone() },
-        };
         let token = original.timestamp.clone().unwrap_or_default();
-        log.append_timestamp(NewTimestamp { time: now(), token, cover }).await.unwrap();
-        let read = log.record(id).unwrap().unwrap();
+        let mut read = log.record(id).unwrap().unwrap();
+        let cover = match (&original.ts_hash_chain_result, &original.ts_hash_chain) {
+            (Some(result), Some(chain)) => TimestampCover::Batch {
+                hash_chain_result: result.clone(),
+                hash_chain: chain.clone(),
+            },
+            _ => TimestampCover::Single,
+        };
+        read.timestamp = Some(RecordTimestamp { id, token, cover });
         let written = evidence::write_container(&read, Vec::new()).unwrap();
         let mut again = Container::read(&written, &Limits::default()).unwrap();
         again.manifest.clone_from(&original.manifest);

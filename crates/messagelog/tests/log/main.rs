@@ -22,6 +22,12 @@ fn now() -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(1_750_000_000_123_000_000).unwrap()
 }
 
+/// Messages whose ids differ in the last character are of one signing batch.
+fn signature_of(message_id: &str) -> Bytes {
+    let batch = message_id.split_at(message_id.len() - 1).0;
+    Bytes::from(format!("<signature of='{batch}'>{}</signature>", "v".repeat(100)))
+}
+
 fn record(message_id: &str) -> NewRecord {
     NewRecord {
         time: now(),
@@ -33,7 +39,7 @@ fn record(message_id: &str) -> NewRecord {
         service: "DEV/GOV/77/Register/persons".into(),
         peer: Some("DEV/GOV/77/SERVER".into()),
         message: Bytes::from(format!("GET\r\n/r1/DEV\r\nx-road-id:{message_id}\r\n")),
-        signature: Bytes::from(format!("<signature of='{message_id}'/>")),
+        signature: signature_of(message_id),
         hash_chain_result: None,
         hash_chain: None,
         attachments: Vec::new(),
@@ -174,7 +180,7 @@ async fn a_log_is_open_once_and_goes_on_where_it_was() {
     assert!(matches!(log.append(record("late")).await, Err(LogError::Closed)));
     assert_eq!(log.find(&query("m7")).unwrap(), [RecordId(8)]);
     let before = log.counters().unwrap();
-    assert!(before.segments > 3, "{before:?}");
+    assert!(before.segments > 2, "{before:?}");
     assert_eq!((before.records, before.untimestamped), (500, 300));
     assert_eq!(before.oldest_untimestamped, Some(now()));
 
@@ -187,7 +193,7 @@ async fn a_log_is_open_once_and_goes_on_where_it_was() {
         let read = log.record(found[0]).unwrap().unwrap();
         assert_eq!(read.timestamp.is_some(), number < 200);
     }
-    assert_eq!(log.append(record("next")).await.unwrap(), RecordId(506));
+    assert_eq!(log.append(record("next")).await.unwrap(), RecordId(502));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
