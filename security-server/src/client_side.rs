@@ -28,6 +28,7 @@ use uuid::Uuid;
 use crate::body::{self, Intake, Source, Start, Taken};
 use crate::http::serve::Caller;
 use crate::http::{Body, full};
+use crate::metadata;
 use crate::peers::{self, Candidate, ConnectError, Peer, SendError, Share};
 use crate::receive::{Received, body_fault, part_digests, receive, transport_fault};
 use crate::server::Server;
@@ -52,6 +53,10 @@ pub async fn handle(
         server.asic(&caller, request.uri().query().unwrap_or_default()).await
     } else if request.method() == Method::GET && path == "/verificationconf" {
         server.verification_configuration().await
+    } else if request.method() == Method::GET && path == "/listClients" {
+        let query = request.uri().query();
+        metadata::list_clients(&server, request.headers(), query)
+            .unwrap_or_else(|fault| soap_fault(&server, fault))
     } else {
         not_rest(&server, request.method())
     }
@@ -74,7 +79,12 @@ fn not_rest(server: &Server, method: &Method) -> Response<Body> {
         )
         .with_prefix(codes::CLIENT)
     };
-    let fault = fault.with_detail(Uuid::new_v4().to_string());
+    soap_fault(server, fault)
+}
+
+/// The answer to what is no REST message and failed: logged, in SOAP's form.
+fn soap_fault(server: &Server, fault: Fault) -> Response<Body> {
+    let fault = fault.with_prefix(codes::CLIENT_PROXY).with_detail(Uuid::new_v4().to_string());
     tracing::info!(
         code = fault.code(),
         detail = fault.detail(),

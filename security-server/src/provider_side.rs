@@ -31,6 +31,7 @@ use crate::client_side::{new_encoder, write_part, write_signature};
 use crate::http::case::{self, Spelling};
 use crate::http::serve::Caller;
 use crate::http::{Body, full};
+use crate::metadata::{self, Made};
 use crate::receive::{Received, body_fault, part_digests, receive, transport_fault};
 use crate::server::Server;
 use crate::settings::{Client, Service, Settings};
@@ -99,7 +100,7 @@ async fn exchange(
         request.refuse_repeated_identity()?;
         // What has no right does not get its body taken in.
         judge_sender(server, &request, sender_identity, ocsp, now, &conf)?;
-        judge_access(&settings, &request, &conf)?;
+        judge_target(&settings, &request, &conf)?;
         server.timestamping_gate(now)?;
         parsed = Some(request);
         Ok(())
@@ -115,7 +116,7 @@ async fn exchange(
     judge_sender(server, &request, sender_identity, &received.ocsp, now, &conf)?;
 
     let settings = server.settings();
-    let (provider, service) = judge_access(&settings, &request, &conf)?;
+    let target = judge_target(&settings, &request, &conf)?;
     judge_signature(server, &request, &received, now, &conf)?;
     server.timestamping_gate(now)?;
     let server_of_sender = sender_identity
@@ -132,8 +133,24 @@ async fn exchange(
         peer: server_of_sender,
         told: told.clone(),
     };
-    let answer = server.services.call(provider, &service, &answering.request, body).await?;
-    answering.send_back(answer, &service).await
+    match target {
+        Target::Service(provider, service) => {
+            let answer = server.services.call(provider, &service, &answering.request, body).await?;
+            answering.send_back(answer, &service).await
+        }
+        Target::Metadata(provider) => {
+            let made = metadata::answer_rest(provider, &answering.request, &conf)?;
+            answering.send_made(made).await
+        }
+    }
+}
+
+/// Who answers a request.
+enum Target<'s> {
+    /// An information system of the provider.
+    Service(&'s Client, Arc<Service>),
+    /// This server, about the provider's services.
+    Metadata(&'s Client),
 }
 
 /// The certificates that the sender's server showed.
@@ -202,18 +219,22 @@ fn judge_version(version: Option<&str>, least: &str) -> Result<(), Fault> {
     Err(Fault::new(codes::CLIENT_PROXY_VERSION_NOT_SUPPORTED, text))
 }
 
-/// The service that the request asks for, when the client may use it so.
-fn judge_access<'s>(
+/// What the request asks for: metadata, which every registered client may have, or a service, when
+/// the client may use it so.
+fn judge_target<'s>(
     settings: &'s Settings,
     request: &RestRequest,
     conf: &GlobalConf,
-) -> Result<(&'s Client, Arc<Service>), Fault> {
+) -> Result<Target<'s>, Fault> {
     let id = request.service.client();
     let provider = settings
         .clients
         .get(id)
         .filter(|c| c.registered)
         .ok_or_else(|| Fault::new(codes::UNKNOWN_MEMBER, format!("Client '{id}' not found")))?;
+    if metadata::is_asked_by_rest(request) {
+        return Ok(Target::Metadata(provider));
+    }
     let service = access::judge(
         &request.client,
         provider,
@@ -222,7 +243,7 @@ fn judge_access<'s>(
         &request.service_path,
         conf,
     )?;
-    Ok((provider, service))
+    Ok(Target::Service(provider, service))
 }
 
 /// The checks that need no more than the header block: the provider is a
@@ -366,6 +387,14 @@ impl Answering {
                 self.send_streamed(response, chunks, rest, service.timeout)
             }
         }
+    }
+
+    /// Sends an answer that this server made itself.
+    async fn send_made(self, made: Made) -> Result<Response<Body>, Fault> {
+        let headers = [("content-type".to_owned(), made.content_type)];
+        let response =
+            RestResponse::from_http(200, "OK", headers, &self.request, &self.request_hash);
+        self.send_whole(response, Some(made.body)).await
     }
 
     async fn send_whole(

@@ -315,7 +315,7 @@ fn open_log(settings: &Settings) -> Result<Log, LogError> {
     Log::open(log)
 }
 
-fn internal_identity(tls: &TlsSettings) -> Result<Identity, StartError> {
+pub(crate) fn internal_identity(tls: &TlsSettings) -> Result<Identity, StartError> {
     let read = |path: &Path| {
         std::fs::read(path).map_err(|error| StartError::System {
             what: format!("{} cannot be read", path.display()),
