@@ -1,11 +1,11 @@
 //! The SOAP metadata services `listMethods`, `allowedMethods` and `getWsdl`: what is asked, and the
 //! answer's envelope (`pr-meta` 3 and 4; X-Road `MetadataServiceHandlerImpl`).
 //!
-//! An answer is the request with another body: header fields stay as they are, byte by byte.
-//! Adding the request hash is the affair of whoever sends it.
+//! An answer is the request with another body: header fields stay as they are, byte by byte, but
+//! that the answer is in UTF-8. Adding the request hash is the affair of whoever sends it.
 
 use causeway_identifiers::ServiceId;
-use causeway_message::soap::{ENVELOPE_NS, HEADER_NS, IDENTIFIER_NS};
+use causeway_message::soap::{ENVELOPE_NS, HEADER_NS, IDENTIFIER_NS, in_utf8};
 use causeway_message::{Fault, codes};
 use causeway_xml::{Document, Element, Limits, Writer, XmlError};
 
@@ -27,7 +27,8 @@ impl WsdlQuestion {
     /// # Errors
     /// `invalid_request` without a service code; `invalid_soap` or `invalid_xml` for what is no envelope.
     pub fn read(request: &[u8]) -> Result<Self, Fault> {
-        let document = parse(request)?;
+        let request = in_utf8(request)?;
+        let document = parse(&request)?;
         let question = question(&document)?;
         let text = |name: &str| {
             let text = question.child_ns(HEADER_NS, name).map(|e| e.text().trim().to_owned());
@@ -50,7 +51,8 @@ pub fn method_list<'s>(
     operation: &str,
     services: impl IntoIterator<Item = &'s ServiceId>,
 ) -> Result<Vec<u8>, Fault> {
-    let document = parse(request)?;
+    let request = in_utf8(request)?;
+    let document = parse(&request)?;
     let range = question(&document)?.source_range().ok_or_else(no_place)?;
     let mut w = Writer::new();
     w.start(
@@ -73,7 +75,7 @@ pub fn method_list<'s>(
         w.end();
     }
     let list = w.finish();
-    let text = without_mark(request);
+    let text = without_mark(&request);
     Ok([&text[..range.start], list.as_bytes(), &text[range.end..]].concat())
 }
 
@@ -83,10 +85,11 @@ pub fn method_list<'s>(
 /// # Errors
 /// As [`method_list`].
 pub fn wsdl_answer(request: &[u8]) -> Result<Vec<u8>, Fault> {
-    let document = parse(request)?;
+    let request = in_utf8(request)?;
+    let document = parse(&request)?;
     let question = question(&document)?;
     let range = question.source_range().ok_or_else(no_place)?;
-    let text = without_mark(request);
+    let text = without_mark(&request);
     let written = text.get(range.clone()).ok_or_else(no_place)?;
     let old = question.qualified_name();
     let new = match question.prefix() {
