@@ -1,7 +1,9 @@
 //! The metadata services: who is in the network (`listClients`, asked of one's own server), and
-//! what a provider offers (`listMethods`, `allowedMethods`, `getOpenAPI`, asked of the provider's
-//! server in ordinary messages, which it signs and logs). Every registered client may ask
-//! (`pr-meta`, `pr-mrest`; X-Road's add-on `metaservice`).
+//! what a provider offers (`listMethods`, `allowedMethods`, `getOpenAPI`, `getWsdl`, asked of the
+//! provider's server in ordinary messages, which it signs and logs). Every registered client may
+//! ask (`pr-meta`, `pr-mrest`; X-Road's add-on `metaservice`).
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use causeway_globalconf::GlobalConf;
@@ -9,24 +11,21 @@ use causeway_message::rest::RestRequest;
 use causeway_message::{Fault, codes};
 use causeway_metadata::clients::{self, ListedClient};
 use causeway_metadata::methods::{self, RestService, RestServiceType};
-use causeway_metadata::{ALLOWED_METHODS, Description, GET_OPENAPI, LIST_METHODS};
+use causeway_metadata::soap::{self, WsdlQuestion};
+use causeway_metadata::{ALLOWED_METHODS, Description, GET_OPENAPI, GET_WSDL, LIST_METHODS};
+use causeway_transport::PartHeaders;
 use hyper::Response;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::access;
 use crate::http::{Body, full};
+use crate::message::{Asked, Kind};
+use crate::provider_side::{Made, MadeAnswer, OwnService};
 use crate::server::Server;
+use crate::service_call::Attachments;
 use crate::settings::{Client, Service, ServiceKind};
-
-/// An answer that this server makes itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made {
-    /// Its content type.
-    pub content_type: String,
-    /// Its body.
-    pub body: Bytes,
-}
 
 /// `GET /listClients`: the members and subsystems of the own instance, or of the one that the
 /// parameter `xRoadInstance` names. Whoever reaches the server may ask.
@@ -80,26 +79,43 @@ fn listed_clients<'c>(
     }))
 }
 
-/// Whether a request asks this server rather than a service behind it. Another method than `GET`
-/// does not: then the code names a service like any other, which nobody can have.
-pub fn is_asked_by_rest(request: &RestRequest) -> bool {
-    request.verb == "GET"
-        && [LIST_METHODS, ALLOWED_METHODS, GET_OPENAPI].contains(&request.service.code())
+/// What members may ask of a provider's server, in REST and in SOAP.
+#[derive(Debug, Clone, Copy)]
+pub struct MetadataServices;
+
+impl OwnService for MetadataServices {
+    /// Of REST, only `GET` asks: with another method the code names a service like any other, which
+    /// nobody can have.
+    fn is_asked(&self, request: &Asked) -> bool {
+        let code = request.service.code();
+        match &request.kind {
+            Kind::Rest(rest) => {
+                rest.verb == "GET" && [LIST_METHODS, ALLOWED_METHODS, GET_OPENAPI].contains(&code)
+            }
+            Kind::Soap(_) => [LIST_METHODS, ALLOWED_METHODS, GET_WSDL].contains(&code),
+        }
+    }
+
+    fn answer<'a>(
+        &'a self,
+        _server: &'a Arc<Server>,
+        provider: &'a Client,
+        request: &'a Asked,
+        _attachments: &'a Attachments,
+        conf: &'a GlobalConf,
+    ) -> MadeAnswer<'a> {
+        let made = match (&request.kind, request.service.code()) {
+            (Kind::Rest(rest), GET_OPENAPI) => open_api(provider, rest),
+            (Kind::Rest(_), _) => Ok(rest_services(provider, request, conf)),
+            (Kind::Soap(_), GET_WSDL) => wsdl(provider, request),
+            (Kind::Soap(_), _) => soap_services(provider, request, conf),
+        };
+        Box::pin(std::future::ready(made))
+    }
 }
 
-/// Answers a request that [`is_asked_by_rest`].
-///
-/// # Errors
-/// X-Road's: `invalid_request` when `getOpenAPI` does not say of which service, `internal_error`
-/// for a service that is not there or has no OpenAPI description.
-pub fn answer_rest(
-    provider: &Client,
-    request: &RestRequest,
-    conf: &GlobalConf,
-) -> Result<Made, Fault> {
-    if request.service.code() == GET_OPENAPI {
-        return open_api(provider, request);
-    }
+/// `listMethods` and `allowedMethods` of REST.
+fn rest_services(provider: &Client, request: &Asked, conf: &GlobalConf) -> Made {
     let allowed_only = request.service.code() == ALLOWED_METHODS;
     let services: Vec<RestService<'_>> = sorted_services(provider)
         .into_iter()
@@ -117,7 +133,46 @@ pub fn answer_rest(
             Some(RestService { id: &service.id, service_type, endpoints })
         })
         .collect();
-    Ok(Made { content_type: methods::JSON.to_owned(), body: methods::to_json(&services).into() })
+    rest_answer(methods::JSON, methods::to_json(&services).into())
+}
+
+fn rest_answer(content_type: &str, body: Bytes) -> Made {
+    Made::Rest(200, vec![(CONTENT_TYPE.as_str().to_owned(), content_type.to_owned())], body)
+}
+
+/// `listMethods` and `allowedMethods` of SOAP.
+fn soap_services(provider: &Client, request: &Asked, conf: &GlobalConf) -> Result<Made, Fault> {
+    let operation = request.service.code();
+    let listed = sorted_services(provider).into_iter().filter(|service| {
+        service.kind == ServiceKind::Soap
+            && (operation != ALLOWED_METHODS
+                || access::may_call_some(&request.client, provider, service, conf))
+    });
+    let envelope = soap::method_list(&request.bytes, operation, listed.map(|s| &s.id))?;
+    Ok(Made::Soap(envelope.into(), Vec::new()))
+}
+
+/// `getWsdl`: the WSDL goes along as an attachment.
+fn wsdl(provider: &Client, request: &Asked) -> Result<Made, Fault> {
+    let WsdlQuestion { code, version } = WsdlQuestion::read(&request.bytes)?;
+    let unknown = || {
+        let version = version.iter().map(|version| format!("/{version}")).collect::<String>();
+        let of = format!("{}/{code}{version}", provider.id);
+        let text =
+            format!("There is no WSDL of the service {}", of.chars().take(500).collect::<String>());
+        Fault::new(codes::UNKNOWN_SERVICE, text)
+    };
+    let service = provider.service(&code, version.as_deref()).ok_or_else(unknown)?;
+    if service.kind != ServiceKind::Soap {
+        let text = format!("{} is a REST service and does not have a WSDL", service.id);
+        return Err(Fault::new(codes::SERVICE_TYPE, text));
+    }
+    let kept = service.description.as_ref().ok_or_else(unknown)?;
+    let part = PartHeaders::of_content_type(soap::WSDL_MEDIA_TYPE)
+        .with("Content-Transfer-Encoding", "binary")
+        .with("Content-ID", &soap::wsdl_content_id(Uuid::new_v4()));
+    let envelope = soap::wsdl_answer(&request.bytes)?;
+    Ok(Made::Soap(envelope.into(), vec![(part, kept.hidden.clone())]))
 }
 
 /// A provider's services by code and version, so that the same question has the same answer.
@@ -142,13 +197,11 @@ fn open_api(provider: &Client, request: &RestRequest) -> Result<Made, Fault> {
         ));
     }
     match service.description.as_deref().map(|kept| (kept, &kept.reading)) {
-        Some((kept, Description::OpenApi(reading))) => Ok(Made {
-            content_type: kept
-                .content_type
-                .clone()
-                .unwrap_or_else(|| reading.format.media_type().to_owned()),
-            body: kept.hidden.clone(),
-        }),
+        Some((kept, Description::OpenApi(reading))) => {
+            let told = kept.content_type.as_deref();
+            let content_type = told.unwrap_or_else(|| reading.format.media_type());
+            Ok(rest_answer(content_type, kept.hidden.clone()))
+        }
         _ => wrong(format!("The provider has published no description of {}", service.id)),
     }
 }

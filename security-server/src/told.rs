@@ -1,8 +1,9 @@
 //! What the log tells of a message that failed.
 
 use causeway_message::Fault;
-use causeway_message::rest::RestRequest;
 use causeway_messagelog::Side;
+
+use crate::message::Asked;
 
 /// What is known of a message so far.
 #[derive(Debug, Default, Clone)]
@@ -13,8 +14,8 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// The header block was read.
-    pub(crate) fn learn(&mut self, request: &RestRequest) {
+    /// The message was read.
+    pub(crate) fn learn(&mut self, request: &Asked) {
         self.message_id.clone_from(&request.message_id);
         self.client = request.client.to_short();
         self.service = request.service.to_short();
