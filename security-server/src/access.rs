@@ -16,6 +16,7 @@ use std::sync::Arc;
 use causeway_globalconf::GlobalConf;
 use causeway_identifiers::ClientId;
 use causeway_message::{Fault, codes};
+use causeway_metadata::Endpoint;
 
 pub use path::{PathDoubt, leaves_service, normalized_service_path};
 pub use pattern::{PathPattern, PatternError};
@@ -92,6 +93,28 @@ pub fn may_call_some(
     conf: &GlobalConf,
 ) -> bool {
     !rights_of(client, provider, service, conf).is_empty()
+}
+
+/// The endpoints that a client is told it may call of a REST service; `None` when it may call
+/// nothing of it (X-Road `getAllowedRestServices`). They are patterns, so the rights may allow more.
+pub fn allowed_endpoints(
+    client: &ClientId,
+    provider: &Client,
+    service: &Service,
+    conf: &GlobalConf,
+) -> Option<Vec<Endpoint>> {
+    let rights = rights_of(client, provider, service, conf);
+    if rights.is_empty() {
+        return None;
+    }
+    let allowed = |endpoint: &Endpoint| {
+        rights.iter().any(|right| {
+            let method = right.method.as_ref();
+            method.is_none_or(|m| m.eq_ignore_ascii_case(&endpoint.method))
+                && right.path.matches(&endpoint.path)
+        })
+    };
+    Some(service.listed_endpoints().into_iter().filter(allowed).collect())
 }
 
 fn find(provider: &Client, code: &str, version: Option<&str>) -> Result<Arc<Service>, Fault> {

@@ -25,6 +25,7 @@ use crate::body::{self, Source, Taken};
 use crate::http::serve::Caller;
 use crate::http::{Body, full};
 use crate::message::{self, Asked, Kind, SOAP_ACTION};
+use crate::metadata;
 use crate::parts::{self, Start};
 use crate::peers::{self, Candidate, ConnectError, Peer, Share};
 use crate::random;
@@ -51,6 +52,10 @@ pub async fn handle(
         server.asic(&caller, request.uri().query().unwrap_or_default()).await
     } else if request.method() == Method::GET && path == "/verificationconf" {
         server.verification_configuration().await
+    } else if request.method() == Method::GET && path == "/listClients" {
+        let query = request.uri().query();
+        metadata::list_clients(&server, request.headers(), query)
+            .unwrap_or_else(|fault| refused(&server, fault, &Told::default(), soap_fault))
     } else {
         handle_message(&server, &caller, request, MessageKind::Soap).await
     }
@@ -75,19 +80,26 @@ async fn handle_message(
             server.metrics.exchange("consumer", started.elapsed());
             response
         }
-        Err(fault) => {
-            let trace = Uuid::new_v4().to_string();
-            let fault = fault.with_prefix(codes::CLIENT_PROXY);
-            let fault = if fault.detail().is_empty() { fault.with_detail(trace) } else { fault };
-            told.log_failure(Side::Consumer, &fault);
-            server.metrics.fault("consumer", fault.code());
-            let style = server.settings().errors;
-            match kind {
-                MessageKind::Rest => error_response(&fault, &accept, style),
-                MessageKind::Soap => soap_fault(&fault, style),
-            }
-        }
+        Err(fault) => refused(server, fault, &told, |fault, style| match kind {
+            MessageKind::Rest => error_response(fault, &accept, style),
+            MessageKind::Soap => soap_fault(fault, style),
+        }),
     }
+}
+
+/// Gives a fault its prefix and detail, logs it, and answers with it.
+fn refused(
+    server: &Server,
+    fault: Fault,
+    told: &Told,
+    write: impl FnOnce(&Fault, CodeStyle) -> Response<Body>,
+) -> Response<Body> {
+    let trace = Uuid::new_v4().to_string();
+    let fault = fault.with_prefix(codes::CLIENT_PROXY);
+    let fault = if fault.detail().is_empty() { fault.with_detail(trace) } else { fault };
+    told.log_failure(Side::Consumer, &fault);
+    server.metrics.fault("consumer", fault.code());
+    write(&fault, server.settings().errors)
 }
 
 /// The answer to a SOAP client program whose request failed: X-Road says it with status 200.

@@ -6,7 +6,8 @@
 //! request) and [`provider_side`] (a provider's answer). What they stand on:
 //! [`settings`] and [`access`] (what is allowed), [`signing`] and
 //! [`verification`] (evidence), [`peers`] and [`tls`] (other servers),
-//! [`service_call`] (the provider's information system). What runs beside
+//! [`service_call`] (the provider's information system).
+//! What members may ask of their services: [`metadata`], [`descriptions`]. What runs beside
 //! them: [`globalconf_client`], [`ocsp_client`], [`ocsp_exchange`],
 //! [`timestamper`], [`health`]. [`server`] ties it together.
 
@@ -14,11 +15,13 @@ pub mod access;
 pub mod body;
 pub mod cli;
 pub mod client_side;
+pub mod descriptions;
 pub mod download;
 pub mod globalconf_client;
 pub mod health;
 pub mod http;
 pub mod message;
+pub mod metadata;
 pub mod metrics;
 pub mod ocsp_client;
 pub mod ocsp_exchange;

@@ -94,10 +94,14 @@ impl ServiceCaller {
                 return Err(Fault::new(codes::INTERNAL_ERROR, text));
             }
         };
-        let client = self.client(provider, service)?;
+        let pinned = service.verify_tls.then_some(provider.certificates.as_slice());
+        let client = self.client(pinned)?;
         match tokio::time::timeout(service.timeout, client.request(request)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(failure(&error, service)),
+            Ok(Err(error)) => {
+                let what = format!("The service {} at {} failed", service.id, service.url);
+                Err(failure(&error, &what))
+            }
             Err(_) => {
                 let text = format!(
                     "The service {} did not answer within {} s",
@@ -109,20 +113,42 @@ impl ServiceCaller {
         }
     }
 
+    /// Gets what is at an address; over HTTPS the server there shows one of `certificates`, where
+    /// those are told.
+    ///
+    /// # Errors
+    /// As [`ServiceCaller::call`].
+    pub async fn get(
+        &self,
+        url: &str,
+        certificates: Option<&[Certificate]>,
+    ) -> Result<Response<Incoming>, Fault> {
+        let malformed = |e: &dyn fmt::Display| {
+            Fault::new(codes::SERVICE_MALFORMED_URL, format!("{url} is not a URL: {e}"))
+        };
+        let uri: Uri = url.parse().map_err(|e| malformed(&e))?;
+        let host = uri.authority().map(|host| host.as_str()).unwrap_or_default();
+        let host = HeaderValue::from_str(host).map_err(|e| malformed(&e))?;
+        let mut request = Request::new(crate::http::empty());
+        request.headers_mut().insert(HOST, host);
+        *request.uri_mut() = uri;
+        let client = self.client(certificates)?;
+        client
+            .request(request)
+            .await
+            .map_err(|error| failure(&error, &format!("{url} cannot be had")))
+    }
+
     fn client(
         &self,
-        provider: &Client,
-        service: &Service,
+        certificates: Option<&[Certificate]>,
     ) -> Result<HttpClient<ServiceConnector, Body>, Fault> {
-        let key = service
-            .verify_tls
-            .then(|| provider.certificates.iter().map(Certificate::sha256).collect());
+        let key = certificates.map(|c| c.iter().map(Certificate::sha256).collect());
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let pinned: Option<Vec<Certificate>> =
-            service.verify_tls.then(|| provider.certificates.clone());
+        let pinned = certificates.map(<[Certificate]>::to_vec);
         let config = tls::for_services(self.identity.as_deref(), pinned)
             .map_err(|e| Fault::new(codes::INTERNAL_ERROR, e.to_string()))?;
         let client = HttpClient::builder(TokioExecutor::new())
@@ -223,7 +249,7 @@ fn insert_host(headers: &mut hyper::HeaderMap, uri: &Uri) -> Result<(), Fault> {
     Ok(())
 }
 
-fn failure(error: &hyper_util::client::legacy::Error, service: &Service) -> Fault {
+fn failure(error: &hyper_util::client::legacy::Error, what: &str) -> Fault {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     let mut innermost = String::new();
     let mut code = if error.is_connect() { codes::NETWORK_ERROR } else { codes::IO_ERROR };
@@ -234,7 +260,7 @@ fn failure(error: &hyper_util::client::legacy::Error, service: &Service) -> Faul
         innermost = e.to_string();
         cause = e.source();
     }
-    Fault::new(code, format!("The service {} at {} failed: {innermost}", service.id, service.url))
+    Fault::new(code, format!("{what}: {innermost}"))
 }
 
 #[derive(Debug, thiserror::Error)]

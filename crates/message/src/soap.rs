@@ -259,6 +259,18 @@ fn declared_utf8<'t>(text: &'t Text<'_>) -> Cow<'t, str> {
     }
 }
 
+/// An envelope in UTF-8, with a declaration that says so; one that is in UTF-8 stays as it is.
+///
+/// # Errors
+/// `invalid_soap` when it is in no encoding that is known, or not in the one that it declares.
+pub fn in_utf8(envelope: &[u8]) -> Result<Cow<'_, [u8]>, Fault> {
+    let text = decode(envelope)?;
+    if text.foreign.is_none() {
+        return Ok(Cow::Borrowed(envelope));
+    }
+    Ok(Cow::Owned(declared_utf8(&text).into_owned().into_bytes()))
+}
+
 /// What an envelope without attachments is sent to a service as: `text/xml` in the encoding that it has.
 ///
 /// # Errors

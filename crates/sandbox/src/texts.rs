@@ -199,6 +199,9 @@ texts! {
     try_portal { en: "the portal decides about a child", vi: "cổng dịch vụ quyết định về một trẻ em" }
     try_person { en: "the population register, through both servers", vi: "sổ dân cư, qua cả hai máy chủ" }
     try_income { en: "the tax authority, with a body", vi: "cơ quan thuế, kèm nội dung" }
+    try_clients { en: "who is in the network", vi: "ai có trong mạng lưới" }
+    try_methods { en: "what the portal may call of the population register", vi: "cổng được gọi gì ở sổ dân cư" }
+    try_description { en: "the description of a service", vi: "bản mô tả của một dịch vụ" }
     try_disabled { en: "a service that is disabled", vi: "một dịch vụ bị tắt" }
     try_forbidden { en: "a service that the portal may not use", vi: "một dịch vụ cổng không được dùng" }
     try_evidence { en: "evidence, and its judgement", vi: "chứng cứ và thẩm định" }

@@ -237,6 +237,24 @@ impl<'d> Element<'d> {
         self.children().find(|c| c.is(namespace, local))
     }
 
+    /// The namespace that a prefix stands for at this element, for qualified names in attribute
+    /// values and text; `None` when it is not declared. The empty prefix is the default namespace,
+    /// and no namespace where there is none.
+    pub fn namespace_of_prefix(&self, prefix: &str) -> Option<&'d str> {
+        std::iter::successors(Some(*self), Element::parent)
+            .filter_map(|element| element.data())
+            .flat_map(|data| data.namespace_declarations.iter())
+            .find(|(declared, _)| *declared == prefix)
+            .map(|(_, uri)| &**uri)
+            .filter(|uri| !uri.is_empty())
+    }
+
+    /// Where the element is written: its bytes in the text that was parsed (without a byte order
+    /// mark), from the `<` of its start tag to the `>` of its end tag.
+    pub fn source_range(&self) -> Option<std::ops::Range<usize>> {
+        self.tree.node_range(self.id)
+    }
+
     /// The parent element; `None` at the root.
     pub fn parent(&self) -> Option<Element<'d>> {
         let id = self.tree.parent(self.id)?;
@@ -354,6 +372,20 @@ mod tests {
         assert_eq!(root.child("c").unwrap().text(), "<v>");
         assert_eq!(root.descendants().count(), 3);
         assert_eq!(root.child("c").unwrap().parent(), Some(root));
+    }
+
+    #[test]
+    fn where_elements_are_and_what_prefixes_mean() {
+        let text = "<a xmlns='u:1' xmlns:p='u:2'><b xmlns:p='u:3' xmlns=''>é<p:c/></b></a>";
+        let doc = parse(text).unwrap();
+        let b = doc.root().children().next().unwrap();
+        let c = b.children().next().unwrap();
+        assert_eq!(&text[c.source_range().unwrap()], "<p:c/>");
+        assert_eq!(c.namespace_of_prefix("p"), Some("u:3"));
+        assert_eq!(c.namespace_of_prefix(""), None);
+        assert_eq!(doc.root().namespace_of_prefix("p"), Some("u:2"));
+        assert_eq!(doc.root().namespace_of_prefix(""), Some("u:1"));
+        assert_eq!(c.namespace_of_prefix("q"), None);
     }
 
     #[test]

@@ -62,6 +62,8 @@ fn provider(services: Vec<Offer<'_>>) -> Client {
             disabled: disabled.map(str::to_owned),
             verify_tls: false,
             rights,
+            endpoints: Vec::new(),
+            description: None,
         };
         (crate::settings::service_key(code, version).into_owned(), Arc::new(service))
     });
@@ -76,6 +78,7 @@ fn provider(services: Vec<Offer<'_>>) -> Client {
             "friends".to_owned(),
             HashSet::from([id("DEV/COM/3/Friend")]),
         )]),
+        descriptions: Vec::new(),
     }
 }
 
@@ -212,4 +215,29 @@ fn a_right_for_endpoints_is_none_for_soap() {
     assert_eq!(fault.code(), codes::ACCESS_DENIED);
     let service = provider.service("soap", None).unwrap();
     assert!(may_call_some(&me, &provider, service, &conf()));
+}
+
+#[test]
+fn what_clients_are_told_that_they_may_call() {
+    let endpoint = |method: &str, path: &str| Endpoint { method: method.into(), path: path.into() };
+    let rights = vec![
+        right(client("DEV/COM/1/Some"), Some(("GET", "/pets/*"))),
+        right(client("DEV/COM/1/Some"), Some(("*", "/food/**"))),
+        right(Subject::LocalGroup(LocalGroupId::new("friends").unwrap()), None),
+    ];
+    let provider = provider(vec![("pets", None, ServiceKind::OpenApi, Some("off"), rights)]);
+    let mut service = (**provider.service("pets", None).unwrap()).clone();
+    service.endpoints = vec![
+        endpoint("GET", "/pets/*"),
+        endpoint("PUT", "/pets/*"),
+        endpoint("GET", "/pets/*/food"),
+        endpoint("POST", "/food/cats"),
+    ];
+    let told = |who: &str| {
+        let told = allowed_endpoints(&id(who), &provider, &service, &conf());
+        told.map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(told("DEV/COM/1/Some").unwrap(), ["GET /pets/*", "POST /food/cats", "* /food/**"]);
+    assert_eq!(told("DEV/COM/3/Friend").unwrap().len(), 5);
+    assert_eq!(told("DEV/COM/1"), None);
 }

@@ -80,6 +80,17 @@ pub(super) fn check(file: &Path, as_json: bool, console: &mut Console<'_>) -> Re
 /// What the server needs besides its configuration before it can relay messages.
 fn missing(settings: &Settings, program: &Program) -> Vec<String> {
     let mut missing = Vec::new();
+    for client in settings.clients.iter() {
+        for source in client.descriptions.iter().filter(|source| source.kept.is_none()) {
+            missing.push(format!(
+                "the {} description of {} from {} is not taken over, so its services are not there; see {}",
+                source.kind,
+                client.id,
+                source.location,
+                program.command("services refresh")
+            ));
+        }
+    }
     if let PinSource::Environment(name) = &settings.token.pin
         && std::env::var_os(name).is_none()
     {

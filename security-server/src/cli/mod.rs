@@ -10,6 +10,7 @@ mod internal_tls;
 mod keys;
 mod place;
 mod serve;
+mod services;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -36,6 +37,8 @@ enum Command {
     Config(config::ConfigArguments),
     /// Look after keys, certificate requests and certificates.
     Keys(Box<keys::KeysArguments>),
+    /// List services, and take over their descriptions.
+    Services(services::ServicesArguments),
     /// Make the self-signed TLS certificate that information systems see.
     InternalTls(internal_tls::InternalTlsArguments),
 }
@@ -95,6 +98,7 @@ pub fn execute(
         Command::Run(arguments) => serve::run(&arguments, &mut console),
         Command::Config(arguments) => config::execute(&arguments, &mut console),
         Command::Keys(arguments) => keys::execute(&arguments, &mut console),
+        Command::Services(arguments) => services::execute(&arguments, &mut console),
         Command::InternalTls(arguments) => internal_tls::execute(&arguments, &mut console),
     };
     match done {

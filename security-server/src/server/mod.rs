@@ -45,6 +45,7 @@ use crate::tls::Identity;
 use crate::verification::Verification;
 
 pub use credentials::CredentialsError;
+pub(crate) use start::internal_identity;
 pub use start::{Addresses, Running, StartError, run, start};
 
 /// Everything that a message needs on its way.

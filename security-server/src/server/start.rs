@@ -23,6 +23,7 @@ use super::{READY_STEP, Server};
 use crate::globalconf_client::GlobalConfClient;
 use crate::health::{self, Health};
 use crate::http::serve::{Listening, serve};
+use crate::metadata::MetadataServices;
 use crate::metrics::Metrics;
 use crate::ocsp_client::{OcspCache, OcspClient};
 use crate::ocsp_exchange::{self, PeerOcsp};
@@ -186,7 +187,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         health: Health::new(Arc::clone(&conf), Arc::clone(&ocsp), Arc::clone(&timestamping)),
         stop,
         signers: Signers::default(),
-        own_services: Vec::new(),
+        own_services: vec![Arc::new(MetadataServices)],
         peers: PeerPool::new(dialer, peers.idle_timeout),
         services: ServiceCaller::new(Some(Arc::clone(&internal))),
         verification: Verification::default(),
@@ -308,7 +309,7 @@ fn open_log(settings: &Settings) -> Result<Log, LogError> {
     Log::open(log)
 }
 
-fn internal_identity(tls: &TlsSettings) -> Result<Identity, StartError> {
+pub(crate) fn internal_identity(tls: &TlsSettings) -> Result<Identity, StartError> {
     let read = |path: &Path| {
         std::fs::read(path).map_err(|error| StartError::System {
             what: format!("{} cannot be read", path.display()),

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_identifiers::{ClientId, GlobalGroupId, LocalGroupId, ServiceId};
+use causeway_metadata::{DescriptionType, Endpoint};
 use causeway_pki::Certificate;
 
 use crate::access::PathPattern;
+use crate::descriptions::{Kept, Location};
 
 /// How the information systems of a client connect to this server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,23 @@ pub struct Client {
     pub services: HashMap<String, Arc<Service>>,
     /// Its groups of consumers, by group code.
     pub local_groups: HashMap<String, HashSet<ClientId>>,
+    /// The descriptions that its services come from, in the configuration's order.
+    pub descriptions: Vec<DescriptionSource>,
+}
+
+/// A description that services come from, taken over or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescriptionSource {
+    /// How it is written.
+    pub kind: DescriptionType,
+    /// Where it comes from.
+    pub location: Location,
+    /// How long fetching it may take.
+    pub timeout: Duration,
+    /// Whether its TLS certificate must be one of the client's [`certificates`](Client::certificates).
+    pub verify_tls: bool,
+    /// The copy that was taken over.
+    pub kept: Option<Arc<Kept>>,
 }
 
 impl Client {
@@ -93,6 +112,26 @@ pub struct Service {
     pub verify_tls: bool,
     /// Who may call it. Nobody else may.
     pub rights: Vec<Right>,
+    /// The endpoints of a REST service that its description or the operator tells of.
+    pub endpoints: Vec<Endpoint>,
+    /// The description that it comes from.
+    pub description: Option<Arc<Kept>>,
+}
+
+impl Service {
+    /// The endpoints that `listMethods` tells: those of the description or the operator, and those
+    /// that rights name. The whole service is none of them.
+    pub fn listed_endpoints(&self) -> Vec<Endpoint> {
+        let mut endpoints = self.endpoints.clone();
+        for right in self.rights.iter().filter(|right| !right.is_whole_service()) {
+            let method = right.method.clone().unwrap_or_else(|| "*".to_owned());
+            let endpoint = Endpoint { method, path: right.path.as_str().to_owned() };
+            if !endpoints.contains(&endpoint) {
+                endpoints.push(endpoint);
+            }
+        }
+        endpoints
+    }
 }
 
 /// Permission to call a service, or a part of it.

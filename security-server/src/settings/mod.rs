@@ -14,8 +14,10 @@ mod problem;
 mod quantity;
 mod read;
 mod read_clients;
+mod read_descriptions;
 pub mod tls;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,9 +28,12 @@ pub use causeway_keys::PinSource;
 pub use causeway_message::CodeStyle;
 
 pub use clients::{
-    Client, ClientTable, ConnectionType, Right, Service, ServiceKind, Subject, service_key,
+    Client, ClientTable, ConnectionType, DescriptionSource, Right, Service, ServiceKind, Subject,
+    service_key,
 };
 pub use problem::{SettingsError, SettingsErrors};
+
+use crate::descriptions::Kept;
 
 /// The whole configuration of a security server.
 #[derive(Debug, Clone)]
@@ -286,7 +291,19 @@ impl Settings {
     /// # Errors
     /// Everything that is wrong, in all files.
     pub fn load(path: &Path) -> Result<Self, SettingsErrors> {
-        read::load(path)
+        read::load(path, HashMap::new())
+    }
+
+    /// As [`Settings::load`], as if newer copies of some descriptions had been taken over already;
+    /// their names are those of [`Copies::name`](crate::descriptions::Copies::name).
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn load_with_descriptions(
+        path: &Path,
+        newer: HashMap<String, Arc<Kept>>,
+    ) -> Result<Self, SettingsErrors> {
+        read::load(path, newer)
     }
 
     /// The largest body of a message, in bytes: what may be relayed, and, where the log must keep

@@ -1,5 +1,6 @@
 //! The configuration file's sections, one function each.
 
+use std::collections::HashMap;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use super::{
     LogFormat, LogSettings, LoggingSettings, ModuleSettings, OcspSettings, OverLimit, PeerSettings,
     PinSource, Settings, SettingsErrors, TimestampingSettings, TlsSettings, TokenSettings,
 };
+use crate::descriptions::{Copies, Kept};
 
 const ZERO: Duration = Duration::ZERO;
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -28,12 +30,15 @@ const fn seconds(n: u64) -> Duration {
 }
 
 /// Reads a configuration file and the client files that it includes.
-pub(super) fn load(path: &Path) -> Result<Settings, SettingsErrors> {
+pub(super) fn load(
+    path: &Path,
+    newer: HashMap<String, Arc<Kept>>,
+) -> Result<Settings, SettingsErrors> {
     let problems = Problems::default();
     let settings = match read_text(path) {
         Ok(text) => {
             let file = File::new(path, &text, &problems);
-            file.parse(&text).and_then(|document| settings(file.root(&document), &problems))
+            file.parse(&text).and_then(|document| settings(file.root(&document), &problems, newer))
         }
         Err(message) => {
             problems.add(path, 0, "", message);
@@ -55,7 +60,11 @@ fn read_text(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())
 }
 
-fn settings(root: Section<'_>, problems: &Problems) -> Option<Settings> {
+fn settings(
+    root: Section<'_>,
+    problems: &Problems,
+    newer: HashMap<String, Arc<Kept>>,
+) -> Option<Settings> {
     let server = root
         .required("server", "write who this server is, such as \"DEV/GOV/1234/SS1\"")
         .and_then(|item| server_id(&item));
@@ -80,7 +89,8 @@ fn settings(root: Section<'_>, problems: &Problems) -> Option<Settings> {
         &[("snake", CodeStyle::Snake), ("camel", CodeStyle::Camel)],
     );
 
-    let mut clients = ClientReader::new(instance);
+    let copies = Copies::of(&data_dir).with(newer);
+    let mut clients = ClientReader::new(instance, copies);
     for section in root.sections("clients") {
         clients.read(section);
     }

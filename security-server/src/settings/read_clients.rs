@@ -5,25 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_identifiers::{ClientId, GlobalGroupId, LocalGroupId, ServiceId};
+use causeway_metadata::{Endpoint, RESERVED_SERVICE_CODES};
 use causeway_pki::Certificate;
 use url::Url;
 
 use super::clients::{Client, ConnectionType, Right, Service, ServiceKind, Subject, service_key};
 use super::document::{Item, Section, nearest};
 use super::read::{legal_part, read_bytes};
+use super::read_descriptions::{Described, described};
 use crate::access::PathPattern;
+use crate::descriptions::Copies;
 
-/// Service codes of the services that every server has (X-Road `reserved-service-codes`).
-const RESERVED: [&str; 8] = [
-    "listClients",
-    "listMethods",
-    "allowedMethods",
-    "getWsdl",
-    "getOpenAPI",
-    "getSecurityServerMetrics",
-    "getSecurityServerOperationalData",
-    "getSecurityServerHealthData",
-];
+/// How long an information system may take, unless the operator says otherwise.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// HTTP methods that the REST protocol carries (`pr-rest` 4.2).
 const METHODS: [&str; 8] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
@@ -32,15 +26,16 @@ const METHODS: [&str; 8] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST",
 #[derive(Debug)]
 pub(super) struct ClientReader<'i> {
     instance: Option<&'i str>,
+    copies: Copies,
     clients: Vec<Client>,
     /// Where each identifier was met first.
     seen: HashMap<ClientId, String>,
 }
 
 impl<'i> ClientReader<'i> {
-    /// Begins; `instance` is the server's own.
-    pub(super) fn new(instance: Option<&'i str>) -> Self {
-        Self { instance, clients: Vec::new(), seen: HashMap::new() }
+    /// Begins; `instance` is the server's own, `copies` the descriptions that were taken over.
+    pub(super) fn new(instance: Option<&'i str>, copies: Copies) -> Self {
+        Self { instance, copies, clients: Vec::new(), seen: HashMap::new() }
     }
 
     /// The clients that were read.
@@ -70,10 +65,25 @@ impl<'i> ClientReader<'i> {
             .collect();
         let local_groups = local_groups(s.section("local_groups"));
         let mut services: HashMap<String, Arc<Service>> = HashMap::new();
+        let mut found = Vec::new();
         for section in s.sections("services") {
-            let Some(service) = service(section, id.as_ref(), &local_groups, &services) else {
-                continue;
-            };
+            if let Some(service) = service(section, id.as_ref(), &local_groups, &services) {
+                services.insert(key_of(&service), Arc::new(service.clone()));
+                found.push(service);
+            }
+        }
+        let mut descriptions = Vec::new();
+        for section in s.sections("descriptions") {
+            let Some(id) = &id else { continue };
+            let Described { source, services: from } =
+                described(section, id, &local_groups, &self.copies, &services, &descriptions);
+            for service in from {
+                services.insert(key_of(&service), Arc::new(service.clone()));
+                found.push(service);
+            }
+            descriptions.extend(source);
+        }
+        for service in found {
             if service.verify_tls && service.url.starts_with("https:") && certificates.is_empty() {
                 s.problem(format!(
                     "service '{}' verifies its TLS certificate, but the client lists none; add it \
@@ -81,14 +91,18 @@ impl<'i> ClientReader<'i> {
                     service.id.code()
                 ));
             }
-            let key = service_key(service.id.code(), service.id.version()).into_owned();
-            services.insert(key, Arc::new(service));
         }
         s.finish();
         if let Some(id) = id {
-            let client =
-                Client { id, registered, connection, certificates, services, local_groups };
-            self.clients.push(client);
+            self.clients.push(Client {
+                id,
+                registered,
+                connection,
+                certificates,
+                services,
+                local_groups,
+                descriptions,
+            });
         }
     }
 
@@ -107,6 +121,10 @@ impl<'i> ClientReader<'i> {
         self.seen.insert(id.clone(), item.place());
         Some(id)
     }
+}
+
+fn key_of(service: &Service) -> String {
+    service_key(service.id.code(), service.id.version()).into_owned()
 }
 
 /// Reads a member or subsystem, in short or typed form.
@@ -191,28 +209,54 @@ fn service(
             "write where the information system listens, such as \"http://10.0.0.5/api\"",
         )
         .and_then(|item| url(&item, kind));
-    let timeout = s.duration("timeout", Duration::from_secs(60), Duration::from_millis(1));
+    let timeout = s.duration("timeout", TIMEOUT, Duration::from_millis(1));
     let disabled = s.text("disabled").map(str::to_owned);
     let verify_tls = s.boolean("verify_tls", true);
-    let mut rights = Vec::new();
-    if let Some(items) = s.item("allow").and_then(|item| item.items("an array of whom to allow")) {
-        for item in items {
-            allow(&item, kind, groups, &mut rights);
-        }
-    }
+    let rights = rights(&s, kind, groups).unwrap_or_default();
+    let endpoints = listed_endpoints(&s, kind);
     s.finish();
     let (id, url) = (id?, url?);
-    Some(Service { id, kind, url, timeout, disabled, verify_tls, rights })
+    let description = None;
+    Some(Service { id, kind, url, timeout, disabled, verify_tls, rights, endpoints, description })
 }
 
-fn service_id(
+/// Reads `endpoints`: what `listMethods` tells of a REST service that has no description.
+fn listed_endpoints(s: &Section<'_>, kind: ServiceKind) -> Vec<Endpoint> {
+    let Some(item) = s.item("endpoints") else { return Vec::new() };
+    if !kind.is_rest() {
+        item.problem("a SOAP service has no endpoints; remove them");
+    }
+    let written = item.items("an array of endpoints").unwrap_or_default();
+    let endpoint = |item: &Item<'_>| {
+        let (method, path) = endpoint(item)?;
+        let method = method.unwrap_or_else(|| "*".to_owned());
+        Some(Endpoint { method, path: path.as_str().to_owned() })
+    };
+    written.iter().filter_map(endpoint).collect()
+}
+
+/// Reads `allow`; `None` when it is absent.
+pub(super) fn rights(
+    s: &Section<'_>,
+    kind: ServiceKind,
+    groups: &HashMap<String, HashSet<ClientId>>,
+) -> Option<Vec<Right>> {
+    let item = s.item("allow")?;
+    let mut rights = Vec::new();
+    for item in item.items("an array of whom to allow").unwrap_or_default() {
+        allow(&item, kind, groups, &mut rights);
+    }
+    Some(rights)
+}
+
+pub(super) fn service_id(
     code: &Item<'_>,
     version: Option<&Item<'_>>,
     client: Option<&ClientId>,
 ) -> Option<ServiceId> {
     let text = code.text()?;
     legal_part(code, text);
-    if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(text)) {
+    if RESERVED_SERVICE_CODES.iter().any(|reserved| reserved.eq_ignore_ascii_case(text)) {
         code.problem(format!("'{text}' is the name of a built-in service; choose another code"));
     }
     let version = match version {
@@ -227,12 +271,14 @@ fn service_id(
 }
 
 /// Reads the address of an information system.
-fn url(item: &Item<'_>, kind: ServiceKind) -> Option<String> {
+pub(super) fn url(item: &Item<'_>, kind: ServiceKind) -> Option<String> {
     let text = item.text()?;
-    let wrong = |why: &str| {
-        item.problem(format!("'{text}' {why}"));
-        None
-    };
+    item.note(service_url(text, kind))
+}
+
+/// The address of an information system, or what is wrong with it.
+pub(super) fn service_url(text: &str, kind: ServiceKind) -> Result<String, String> {
+    let wrong = |why: &str| Err(format!("'{text}' {why}"));
     let url = match Url::parse(text) {
         Ok(url) => url,
         Err(e) => {
@@ -255,7 +301,7 @@ fn url(item: &Item<'_>, kind: ServiceKind) -> Option<String> {
     if kind.is_rest() && url.query().is_some() {
         return wrong("has a query ('?'), but a request's path is put behind it; remove the query");
     }
-    Some(String::from(url))
+    Ok(String::from(url))
 }
 
 /// Reads one element of `allow`: a subject, or a table with a subject and endpoints.

@@ -127,6 +127,11 @@ code = "a"
 url = "http://a"
 zzzzzzzz = 1
 allow = [{ subject = "DEV/GOV/2", zzzzzzzz = 1 }]
+[[clients.descriptions]]
+type = "wsdl"
+location = "a.wsdl"
+zzzzzzzz = 1
+services = [{ code = "a", zzzzzzzz = 1 }]
 "#,
     );
     let known: BTreeSet<String> = known
@@ -338,6 +343,169 @@ services = [
     assert!(
         found[1].starts_with("9 clients[0].services[1].code: SERVICE:DEV/GOV/3/A/a is there twice")
     );
+}
+
+const WSDL: &str = r#"<d:definitions xmlns:d="http://schemas.xmlsoap.org/wsdl/" xmlns:s="http://schemas.xmlsoap.org/wsdl/soap/" xmlns:v="u">
+<d:binding name="B" type="T"><s:binding transport="http://schemas.xmlsoap.org/soap/http"/>
+<d:operation name="hello"><v:version>v1</v:version></d:operation><d:operation name="bye"/></d:binding>
+<d:service name="S"><d:port binding="B"><s:address location="http://10.0.0.7/soap"/></d:port></d:service></d:definitions>"#;
+
+const OPENAPI: &str = "openapi: 3.0.3
+info: {title: Pets, version: '1'}
+servers: [{url: http://10.0.0.5:8000/v1}]
+paths: {'/pets/{id}': {get: {}}, /pets: {post: {}}}
+";
+
+/// Takes over what the configuration's descriptions are now.
+fn take_over(folder: &TempDir) -> Result<(), String> {
+    let config = folder.path().join("security-server.toml");
+    let settings = Settings::load(&config).map_err(|e| e.to_string())?;
+    let caller = crate::service_call::ServiceCaller::new(None);
+    let compared = crate::descriptions::compare(&settings, &caller, |_, _| true);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let compared = runtime.block_on(compared);
+    for one in &compared {
+        one.now.as_ref().map_err(Clone::clone)?;
+    }
+    crate::descriptions::judge(&config, &compared).map_err(|e| e.to_string())?;
+    let now = time::macros::datetime!(2026-01-02 03:04:05 UTC);
+    crate::descriptions::take_over(&settings, &compared, now).map_err(|e| e.to_string())?;
+    Ok(())
+}
+
+#[test]
+fn services_come_from_descriptions_once_they_are_taken_over() {
+    let folder = folder();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("pets.yaml", OPENAPI);
+    write("hello.wsdl", WSDL);
+    let text = format!(
+        "{MINIMAL}{}",
+        r#"
+[[clients]]
+id = "DEV/GOV/3/A"
+certificates = ["is.pem"]
+[[clients.services]]
+code = "plain"
+url = "http://a"
+endpoints = ["GET /told", "* /any"]
+allow = [{ subject = "DEV/COM/1", endpoints = ["GET /told", "PUT /named"] }]
+[[clients.descriptions]]
+type = "openapi3"
+location = "pets.yaml"
+code = "pets"
+allow = [{ subject = "DEV/COM/1", endpoints = ["GET /pets/*"] }]
+[[clients.descriptions]]
+type = "wsdl"
+location = "hello.wsdl"
+timeout = "5s"
+verify_tls = false
+allow = ["DEV/COM/1"]
+[[clients.descriptions.services]]
+code = "bye"
+url = "https://10.0.0.8/other"
+disabled = "Gone fishing"
+allow = []
+"#
+    );
+    let before = load(&folder, &text).unwrap();
+    let id = ClientId::parse("DEV/GOV/3/A").unwrap();
+    let client = before.clients.get(&id).unwrap();
+    assert_eq!((client.services.len(), client.descriptions.len()), (1, 2));
+    let endpoints = |service: &Service| -> Vec<String> {
+        service.listed_endpoints().iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        endpoints(client.service("plain", None).unwrap()),
+        ["GET /told", "* /any", "PUT /named"]
+    );
+
+    take_over(&folder).unwrap();
+    // From here on the files need not be there.
+    std::fs::remove_file(folder.path().join("hello.wsdl")).unwrap();
+    let after = load(&folder, &text).unwrap();
+    assert!(before.needs_restart(&after).is_empty());
+    let client = after.clients.get(&id).unwrap();
+    let pets = client.service("pets", None).unwrap();
+    assert_eq!(pets.url, "http://10.0.0.5:8000/v1");
+    assert_eq!(pets.kind, ServiceKind::OpenApi);
+    assert_eq!(endpoints(pets), ["GET /pets/*", "POST /pets"]);
+    assert_eq!(
+        pets.description.as_ref().unwrap().hidden,
+        OPENAPI.replace("http://10.0.0.5:8000/v1", "\"/v1\"")
+    );
+    let hello = client.service("hello", Some("v1")).unwrap();
+    assert_eq!((hello.kind, hello.url.as_str()), (ServiceKind::Soap, "http://10.0.0.7/soap"));
+    assert_eq!((hello.timeout.as_secs(), hello.rights.len(), hello.verify_tls), (5, 1, false));
+    let bye = client.service("bye", None).unwrap();
+    assert_eq!((bye.url.as_str(), bye.rights.len()), ("https://10.0.0.8/other", 0));
+    assert_eq!(bye.disabled.as_deref(), Some("Gone fishing"));
+    assert_eq!(bye.timeout.as_secs(), 5);
+
+    // What would make the configuration wrong is not taken over.
+    write("hello.wsdl", &WSDL.replace("\"bye\"", "\"ciao\""));
+    let refused = take_over(&folder).unwrap_err();
+    assert!(refused.contains("clients[0].descriptions[1].services[0].code: the description that was taken over has no service 'bye'"), "{refused}");
+    assert_eq!(load(&folder, &text).unwrap().clients.get(&id).unwrap().services.len(), 4);
+    write("hello.wsdl", "no WSDL");
+    assert!(take_over(&folder).unwrap_err().contains("cannot be read"));
+
+    // A damaged copy is told, with the way out.
+    for copy in std::fs::read_dir(folder.path().join("data/descriptions")).unwrap() {
+        std::fs::write(copy.unwrap().path(), "{}").unwrap();
+    }
+    let errors = load(&folder, &text).unwrap_err();
+    assert_eq!(errors.count(), 2);
+    assert!(errors.to_string().contains("take the description over again"), "{errors}");
+}
+
+#[test]
+fn what_is_wrong_with_descriptions() {
+    let found = wrong(&format!(
+        "{MINIMAL}{}",
+        r#"
+[[clients]]
+id = "DEV/GOV/3/A"
+[[clients.descriptions]]
+type = "rest"
+location = "ftp://a/b"
+[[clients.descriptions]]
+type = "openapi3"
+location = "http://a/b?doc=1"
+url = "http://a/?x=1"
+services = [{ code = "a" }]
+[[clients.descriptions]]
+type = "wsdl"
+code = "x"
+location = "a.wsdl"
+allow = [{ subject = "DEV/COM/1", endpoints = ["GET /a"] }]
+services = [{ version = "v1" }, { code = "getWsdl" }]
+[[clients.descriptions]]
+location = "./a.wsdl"
+type = "wsdl"
+[[clients.descriptions]]
+location = "a.yaml"
+type = "openapi3"
+code = "listMethods"
+"#
+    ));
+    let expected = [
+        "8 clients[0].descriptions[0].type: a REST service without a description is a table [[clients.services]]",
+        "9 clients[0].descriptions[0].location: 'ftp://a/b' is neither http nor https",
+        "10 clients[0].descriptions[1]: has no code",
+        "13 clients[0].descriptions[1].url: 'http://a/?x=1' has a query",
+        "14 clients[0].descriptions[1].services[0].code: an OpenAPI description is one service",
+        "17 clients[0].descriptions[2].code: a WSDL names its services itself",
+        "19 clients[0].descriptions[2].allow[0].endpoints: a SOAP service is allowed as a whole",
+        "20 clients[0].descriptions[2].services[0].code: is missing",
+        "20 clients[0].descriptions[2].services[1].code: 'getWsdl' is the name of a built-in service",
+        "22 clients[0].descriptions[3].location: is there twice for this client; remove one",
+        "27 clients[0].descriptions[4].code: 'listMethods' is the name of a built-in service",
+    ];
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found}\n{expected}");
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
 }
 
 #[test]

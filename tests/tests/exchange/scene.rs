@@ -107,10 +107,12 @@ pub(crate) fn client<'t>(table: &'t mut Table, id: &str) -> &'t mut Table {
     clients.find(|c| c["id"].as_str() == Some(id)).unwrap()
 }
 
-/// A service of a client.
+/// A service of a client, described or not.
 pub(crate) fn service<'t>(table: &'t mut Table, id: &str, code: &str) -> &'t mut Table {
-    let services = client(table, id).get_mut("services").unwrap().as_array_mut().unwrap();
-    let mut services = services.iter_mut().map(|s| s.as_table_mut().unwrap());
+    let of_client = client(table, id).iter_mut();
+    let arrays = of_client.filter(|(key, _)| matches!(key.as_str(), "services" | "descriptions"));
+    let services = arrays.flat_map(|(_, array)| array.as_array_mut().unwrap().iter_mut());
+    let mut services = services.map(|service| service.as_table_mut().unwrap());
     services.find(|s| s["code"].as_str() == Some(code)).unwrap()
 }
 

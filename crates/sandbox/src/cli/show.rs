@@ -85,6 +85,9 @@ pub(super) fn next_steps(language: Language, ecosystem: &Ecosystem) {
     let ask = |path: String| format!("curl -i {header} {base}{path}");
     let parent = person(CHILD).and_then(|child| child.parents.first()).copied().unwrap_or(CHILD);
     let rest = crate::consumer::rest_path;
+    let population = rest(&world.persons, "");
+    let provider = population.strip_suffix(world.persons.code()).unwrap_or(&population);
+    let meta = |code: &str| format!("{provider}{code}");
     let asic = asic_path(&world.portal.subsystem, "my-1", false);
     let lines = [
         (
@@ -106,6 +109,16 @@ pub(super) fn next_steps(language: Language, ecosystem: &Ecosystem) {
                 "curl -o request.asice '{base}{asic}&force' && curl -o conf.zip {base}/verificationconf \\\n    \
                  && {} verify request.asice --conf conf.zip",
                 auditor()
+            ),
+        ),
+        (language.try_clients(), format!("curl -H 'Accept: application/json' {base}/listClients")),
+        (language.try_methods(), ask(meta("allowedMethods"))),
+        (
+            language.try_description(),
+            format!(
+                "curl {header} '{base}{}?serviceCode={}'",
+                meta("getOpenAPI"),
+                world.persons.code()
             ),
         ),
         (language.try_disabled(), ask(rest(&world.archive, "/1"))),

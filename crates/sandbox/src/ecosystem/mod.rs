@@ -98,6 +98,10 @@ impl Ecosystem {
                 let anchor = setting.up(&plans, keys, &authorities, &registry)?;
                 let anchor_file = path.join("anchor.xml");
                 std::fs::write(&anchor_file, anchor).map_err(SandboxError::io(anchor_file))?;
+                for plan in &plans {
+                    let file = path.join(plan.name()).join(server_files::FILE);
+                    server_files::take_descriptions_over(&file).await?;
+                }
                 folder.finish(&State::new(addresses.base(), options.key, options.topology))?;
             }
             None => options.tell(&Step::Reopened, StepState::Done(begun.elapsed())),

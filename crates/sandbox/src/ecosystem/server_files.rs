@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use causeway_identifiers::ServiceId;
+use security_server::descriptions;
+use security_server::service_call::ServiceCaller;
+use security_server::settings::Settings;
 use toml::{Table, Value};
 
 use super::folder;
@@ -86,24 +89,51 @@ fn client(party: &Party, world: &World, addresses: Addresses) -> Table {
     let portal = Value::Array(vec![text(world.portal.subsystem.to_short())]);
     let group = Value::Array(vec![text(format!("GLOBALGROUP:{INSTANCE}/{GROUP}"))]);
     let mut services = Vec::new();
+    let mut descriptions = Vec::new();
     if *party == world.population {
         let url = |path: &str| format!("http://{}/{path}", addresses.population());
-        services.push(service(&world.persons, &url("persons"), portal.clone()));
+        descriptions.push(described(&world.persons, &url("openapi.yaml"), portal.clone()));
         services.push(service(&world.measure, &url("measure"), portal.clone()));
         let mut archive = service(&world.archive, &url("archive"), portal);
         archive.insert("disabled".into(), text("The archive is being moved"));
         services.push(archive);
     } else if *party == world.tax {
         let url = |path: &str| format!("http://{}/{path}", addresses.tax());
-        services.push(service(&world.income, &url("income"), group));
+        descriptions.push(described(&world.income, &url("openapi.json"), group));
         services.push(service(&world.audits, &url("audits"), Value::Array(Vec::new())));
     }
-    let services = services.into_iter().map(Value::Table).collect();
+    let array = |tables: Vec<Table>| Value::Array(tables.into_iter().map(Value::Table).collect());
     table([
         ("id", text(party.subsystem.to_short())),
         ("connection", text("http")),
-        ("services", Value::Array(services)),
+        ("services", array(services)),
+        ("descriptions", array(descriptions)),
     ])
+}
+
+/// A service that its provider describes; its address is in the description.
+fn described(id: &ServiceId, location: &str, allow: Value) -> Table {
+    table([
+        ("type", text("openapi3")),
+        ("location", text(location)),
+        ("code", text(id.code())),
+        ("timeout", text("20s")),
+        ("allow", allow),
+    ])
+}
+
+/// Takes over what the configuration's descriptions say, as `security-server services refresh --yes`
+/// does. A configuration that is wrong is told when its server starts.
+pub(crate) async fn take_descriptions_over(file: &Path) -> Result<(), SandboxError> {
+    let Ok(settings) = Settings::load(file) else { return Ok(()) };
+    let caller = ServiceCaller::new(None);
+    let compared = descriptions::compare(&settings, &caller, |_, _| true).await;
+    if let Some(why) = compared.iter().find_map(|one| one.now.as_ref().err()) {
+        return Err(SandboxError::part("service descriptions")(why.clone()));
+    }
+    descriptions::take_over(&settings, &compared, time::OffsetDateTime::now_utc())
+        .map_err(SandboxError::io(file))?;
+    Ok(())
 }
 
 fn service(id: &ServiceId, url: &str, allow: Value) -> Table {

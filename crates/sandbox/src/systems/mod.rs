@@ -193,6 +193,14 @@ pub(crate) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Body
     response
 }
 
+/// A service description.
+pub(crate) fn described(content_type: &'static str, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(full(text));
+    let content_type = hyper::header::HeaderValue::from_static(content_type);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
 /// An answer that there is nothing, or something else amiss.
 pub(crate) fn problem(status: StatusCode, message: &str) -> Response<Body> {
     json(status, &serde_json::json!({ "message": message }))

@@ -1,17 +1,21 @@
-//! The population register: `GET /persons/CODE` and `GET /persons/CODE/parents`, and any amount of
-//! bytes for measurements ([`super::measure`]).
+//! The population register: `GET /persons/CODE` and `GET /persons/CODE/parents`, described at
+//! `/openapi.yaml`, and any amount of bytes for measurements ([`super::measure`]).
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::{Body, json, measure, problem, segments};
+use super::{Body, described, json, measure, problem, segments};
 use crate::records::{Person, person};
+
+/// What describes the service `persons`.
+const DESCRIPTION: &str = include_str!("population.openapi.yaml");
 
 /// Answers a request.
 pub async fn handle(request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     match (request.method(), segments(&path).as_slice()) {
         (_, ["measure", amount]) => measure::handle(amount, request).await,
+        (&Method::GET, ["openapi.yaml"]) => described("application/yaml", DESCRIPTION),
         (&Method::GET, ["persons", code]) => match person(code) {
             Some(found) => json(StatusCode::OK, found),
             None => unknown(),

@@ -1,12 +1,12 @@
 //! The tax authority: `POST /income` with `{"year": 2025, "persons": ["…"]}`, and
-//! `GET /income/CODE/YEAR`.
+//! `GET /income/CODE/YEAR`, described at `/openapi.json`.
 
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::{Body, json, problem, segments};
+use super::{Body, described, json, problem, segments};
 use crate::records::income;
 
 /// The largest question, in bytes.
@@ -21,10 +21,14 @@ pub struct Question {
     pub persons: Vec<String>,
 }
 
+/// What describes the service `income`.
+const DESCRIPTION: &str = include_str!("tax.openapi.json");
+
 /// Answers a request.
 pub async fn handle(request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     match (request.method(), segments(&path).as_slice()) {
+        (&Method::GET, ["openapi.json"]) => described("application/json", DESCRIPTION),
         (&Method::POST, ["income"]) => several(request).await,
         (&Method::GET, ["income", person, year]) => {
             match year.parse().ok().and_then(|year| income(person, year)) {
