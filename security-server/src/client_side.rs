@@ -15,7 +15,7 @@ use causeway_message::{CodeStyle, Fault, codes, wants_xml};
 use causeway_messagelog::{NewRecord, Side};
 use causeway_transport::{Decoder, Expect, MessageKind, envelope};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use time::OffsetDateTime;
@@ -36,6 +36,7 @@ use crate::settings::{Client, ConnectionType};
 use crate::told::Told;
 
 mod sending;
+mod wsdl;
 
 use sending::Sending;
 
@@ -56,6 +57,11 @@ pub async fn handle(
         let query = request.uri().query();
         metadata::list_clients(&server, request.headers(), query)
             .unwrap_or_else(|fault| refused(&server, fault, &Told::default(), soap_fault))
+    } else if request.method() == Method::GET && path == "/wsdl" {
+        let query = request.uri().query().unwrap_or_default();
+        let mut told = Told::default();
+        let answer = wsdl::wsdl(&server, &caller, request.headers(), query, &mut told).await;
+        answer.unwrap_or_else(|fault| refused(&server, fault, &told, soap_fault))
     } else {
         handle_message(&server, &caller, request, MessageKind::Soap).await
     }
@@ -138,17 +144,28 @@ async fn relay(
     told: &mut Told,
 ) -> Result<Response<Body>, Fault> {
     let incoming = Source::of_request(incoming, &head.headers);
-    let settings = server.settings();
-    let limits = &settings.limits;
-    let now = OffsetDateTime::now_utc();
+    let idle = server.settings().limits.request_timeout;
     let (request, attachments) = match kind {
         MessageKind::Rest => {
-            let request = read_request(&head, settings.server.owner().instance())?;
-            (Asked::of_rest(request), parts::Parts::body(incoming, limits.request_timeout))
+            let request = read_request(&head, server.settings().server.owner().instance())?;
+            (Asked::of_rest(request), parts::Parts::body(incoming, idle))
         }
-        MessageKind::Soap => read_soap(&head, incoming, limits.request_timeout).await?,
+        MessageKind::Soap => read_soap(&head, incoming, idle).await?,
     };
     told.learn(&request);
+    carry(server, caller, &head.headers, request, attachments).await
+}
+
+/// The way of a message that was read: to the provider's server and back.
+async fn carry(
+    server: &Arc<Server>,
+    caller: &Caller,
+    headers: &HeaderMap,
+    request: Asked,
+    attachments: parts::Parts,
+) -> Result<Response<Body>, Fault> {
+    let settings = server.settings();
+    let now = OffsetDateTime::now_utc();
     server.require_authentication_certificate()?;
     let conf = server.valid_global_conf(now)?;
     let client =
@@ -159,10 +176,10 @@ async fn relay(
     server.timestamping_gate(now)?;
     let candidates = peers::candidates(&conf, request.service.client(), request.target.as_ref())?;
     let _share = take_share(server, &request)?;
-    let start = attachments.start(limits.inline_body).await?;
+    let start = attachments.start(settings.limits.inline_body).await?;
     let mut peer = connect(server, &candidates, &request, &conf).await?;
 
-    let sending = Sending::new(server, &request, &head.headers, &conf)?;
+    let sending = Sending::new(server, &request, headers, &conf)?;
     let (answer, sent) = match start {
         Start::Whole(pieces) => sending.send_whole(&mut peer, pieces, &candidates, &conf).await?,
         Start::More(pieces, rest) => sending.send_streamed(&mut peer, pieces, rest).await?,

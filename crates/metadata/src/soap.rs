@@ -4,7 +4,7 @@
 //! An answer is the request with another body: header fields stay as they are, byte by byte, but
 //! that the answer is in UTF-8. Adding the request hash is the affair of whoever sends it.
 
-use causeway_identifiers::ServiceId;
+use causeway_identifiers::{ClientId, ServiceId};
 use causeway_message::soap::{ENVELOPE_NS, HEADER_NS, IDENTIFIER_NS, in_utf8};
 use causeway_message::{Fault, codes};
 use causeway_xml::{Document, Element, Limits, Writer, XmlError};
@@ -39,6 +39,56 @@ impl WsdlQuestion {
             Fault::new(codes::INVALID_REQUEST, text)
         })?;
         Ok(Self { code, version: text("serviceVersion") })
+    }
+}
+
+/// A `getWsdl` request for the WSDL of a service, in document/literal style.
+///
+/// # Errors
+/// `invalid_request` when the service's provider cannot be asked.
+pub fn wsdl_question(
+    client: &ClientId,
+    service: &ServiceId,
+    message_id: &str,
+) -> Result<Vec<u8>, Fault> {
+    let provider = service.client();
+    let asked = provider.service(crate::GET_WSDL, None);
+    let asked = asked.map_err(|e| Fault::new(codes::INVALID_REQUEST, e.to_string()))?;
+    let mut w = Writer::new();
+    w.declaration();
+    w.start(
+        "soap:Envelope",
+        &[("xmlns:soap", ENVELOPE_NS), ("xmlns:xroad", HEADER_NS), ("xmlns:id", IDENTIFIER_NS)],
+    );
+    w.start("soap:Header", &[]);
+    let kind = if client.subsystem_code().is_some() { "SUBSYSTEM" } else { "MEMBER" };
+    w.start("xroad:client", &[("id:objectType", kind)]);
+    write_client(&mut w, client);
+    w.end();
+    w.start("xroad:service", &[("id:objectType", "SERVICE")]);
+    write_client(&mut w, asked.client());
+    w.element("id:serviceCode", &[], asked.code());
+    w.end();
+    w.element("xroad:id", &[], message_id);
+    w.element("xroad:protocolVersion", &[], "4.0");
+    w.end();
+    w.start("soap:Body", &[]);
+    w.start("xroad:getWsdl", &[]);
+    w.element("xroad:serviceCode", &[], service.code());
+    if let Some(version) = service.version() {
+        w.element("xroad:serviceVersion", &[], version);
+    }
+    w.end();
+    Ok(w.finish().into_bytes())
+}
+
+fn write_client(w: &mut Writer, id: &ClientId) {
+    let member = id.member();
+    w.element("id:xRoadInstance", &[], member.instance());
+    w.element("id:memberClass", &[], member.class());
+    w.element("id:memberCode", &[], member.code());
+    if let Some(code) = id.subsystem_code() {
+        w.element("id:subsystemCode", &[], code);
     }
 }
 

@@ -7,6 +7,7 @@ mod large_bodies;
 mod metadata;
 mod outages;
 mod passage;
+mod programs;
 mod provider;
 mod refusals;
 mod reload_and_stop;
