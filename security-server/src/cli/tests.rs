@@ -338,3 +338,42 @@ fn exit_codes_of_the_command_line_itself() {
     assert!(out.contains("internal-tls"), "{out}");
     assert_eq!(command(&["--version"]).0, 0);
 }
+
+#[test]
+fn descriptions_are_shown_before_they_are_taken_over() {
+    let place = Place::new();
+    let config = place.text("server.toml");
+    let text = std::fs::read_to_string(place.path("server.toml")).unwrap();
+    let description = "[[clients.descriptions]]\ntype = \"openapi3\"\nlocation = \"pets.yaml\"\ncode = \"pets\"\nurl = \"http://10.0.0.5/pets\"\n";
+    std::fs::write(place.path("server.toml"), text + description).unwrap();
+    let services =
+        |arguments: &[&str]| command(&[&["services"], arguments, &["--config", &config]].concat());
+    let (code, out, _) = command(&["config", "check", &config]);
+    assert_eq!(code, 0);
+    assert!(out.contains("OpenAPI 3 description of SUBSYSTEM:DEV/GOV/1234/Register"), "{out}");
+    assert!(out.contains("is not taken over, so its services are not there; see"), "{out}");
+    let (code, out, _) = services(&["list"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("Not taken over yet: OpenAPI 3"), "{out}");
+
+    let (code, out, err) = services(&["refresh"]);
+    assert_eq!(code, 1);
+    assert!(out.contains("cannot be read: '") && err.contains("1 of 1 descriptions"), "{out}{err}");
+    let pets = "openapi: 3.0.0\ninfo: {title: \"a\\u001b[31mb\", version: '1'}\npaths: {/pets: {get: {}}}\n";
+    std::fs::write(place.path("pets.yaml"), pets).unwrap();
+    let (code, out, err) = services(&["refresh", "--client", "DEV/GOV/1234/Register"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("  + GET /pets") && out.contains("services refresh --config"), "{out}");
+    assert!(services(&["list"]).1.contains("Not taken over yet"), "nothing was taken over");
+    assert_eq!(services(&["refresh", "--client", "DEV/GOV/9"]).0, 1);
+    assert_eq!(services(&["refresh", "--location", "elsewhere"]).0, 1);
+
+    let (code, out, _) = services(&["refresh", "--yes"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("Taken over: 1") && out.contains("SIGHUP"), "{out}");
+    assert!(services(&["refresh"]).1.contains("nothing is new"));
+    let listed: Value = serde_json::from_str(&services(&["list", "--json"]).1).unwrap();
+    assert_eq!(listed["services"][0]["service"], "DEV/GOV/1234/Register/pets");
+    assert_eq!(listed["services"][0]["endpoints"][0], "GET /pets");
+    assert_eq!(listed["notTakenOver"], serde_json::json!([]));
+}

@@ -5,6 +5,7 @@
 mod connections;
 mod large_bodies;
 mod metadata;
+mod metadata_soap;
 mod outages;
 mod passage;
 mod programs;

@@ -16,7 +16,7 @@ use crate::wire::{Answer, ask};
 const REGISTER: &str = "/r1/DEV/GOV/1001/population";
 
 /// Validates against X-Road's schema, where there is one and a validator; says so where not.
-fn validate(xml: &str) {
+pub(crate) fn validate(xml: &str) {
     let ci = std::env::var("CI").as_deref() == Ok("true");
     let vectors = std::env::var_os("CAUSEWAY_VECTORS").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors")),
