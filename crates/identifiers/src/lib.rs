@@ -124,7 +124,7 @@ impl MemberId {
 
     /// The short form, `INSTANCE/CLASS/CODE`.
     pub fn to_short(&self) -> String {
-        format!("{}/{}/{}", self.instance, self.class, self.code)
+        [&self.instance, "/", &self.class, "/", &self.code].concat()
     }
 }
 

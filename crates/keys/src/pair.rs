@@ -229,6 +229,10 @@ impl SigningKey for KeyPair {
             (Signer::Ec(_), digest) => Err(unsupported(SignatureAlgorithm::Ecdsa(digest))),
         }
     }
+
+    fn is_quick(&self) -> bool {
+        matches!(self.inner.signer, Signer::Ec(_))
+    }
 }
 
 /// The error of a key that cannot sign with an algorithm.

@@ -252,6 +252,12 @@ pub trait SigningKey: Send + Sync {
     /// [`PkiError::UnsupportedAlgorithm`] when the key cannot sign with that digest (P-256 in *ring*
     /// signs with SHA-256 alone), [`PkiError::SigningFailed`] when it cannot be used.
     fn sign_with(&self, digest: DigestAlgorithm, message: &[u8]) -> Result<Vec<u8>, PkiError>;
+
+    /// Whether signing waits for nobody and is over within a hundred microseconds or so:
+    /// sooner than another thread could be woken to do it.
+    fn is_quick(&self) -> bool {
+        false
+    }
 }
 
 impl<K: SigningKey + ?Sized> SigningKey for std::sync::Arc<K> {
@@ -269,5 +275,9 @@ impl<K: SigningKey + ?Sized> SigningKey for std::sync::Arc<K> {
 
     fn sign_with(&self, digest: DigestAlgorithm, message: &[u8]) -> Result<Vec<u8>, PkiError> {
         (**self).sign_with(digest, message)
+    }
+
+    fn is_quick(&self) -> bool {
+        (**self).is_quick()
     }
 }

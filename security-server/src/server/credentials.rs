@@ -120,15 +120,17 @@ fn current_ocsp(
         std::iter::once(&certificate)
             .chain(&between)
             .map(|certificate| {
-                let subject = causeway_console::name(&certificate.subject_rfc2253());
+                // Made for messages alone: this is asked for every batch.
+                let subject = || causeway_console::name(&certificate.subject_rfc2253());
                 let response = ocsp.get(certificate).ok_or_else(|| {
-                    format!("there is no valid OCSP response for the certificate of {subject}")
+                    format!("there is no valid OCSP response for the certificate of {}", subject())
                 })?;
                 judge_time(&response, &conf.ocsp_policy(), now)
                     .and_then(|()| judge_status(&response))
                     .map_err(|e| {
                         format!(
-                            "there is no valid OCSP response for the certificate of {subject}: {e}"
+                            "there is no valid OCSP response for the certificate of {}: {e}",
+                            subject()
                         )
                     })?;
                 Ok(response)
