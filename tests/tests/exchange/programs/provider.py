@@ -45,6 +45,8 @@ class getFileResponse(MessageBody, ns="m", nsmap={"m": NAMESPACE}):
 
 @soap.action("sumNumbers")
 def sum_numbers(body: sumNumbers) -> sumNumbersResponse:
+    if body.note == "trouble":
+        raise RuntimeError("the numbers are out of order")
     return sumNumbersResponse(sum=body.first + body.second, note=body.note)
 
 
