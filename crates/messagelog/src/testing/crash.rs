@@ -155,7 +155,7 @@ fn write_some(machine: &Machine, running: &mut Running, memory: &mut Memory, ran
         requests.push(request);
         answers.push((message_id, answer));
     }
-    running.committer.commit(requests);
+    running.committer.commit(&mut requests);
     for (message_id, mut answer) in answers {
         match answer.try_recv().unwrap() {
             Ok(id) => {
@@ -187,7 +187,7 @@ fn stamp_some(running: &mut Running, memory: &mut Memory, random: &mut Random) {
     let timestamp = NewTimestamp { time: waiting[0].time, token, cover };
     let (payload, entry) = timestamp_frame(timestamp).unwrap();
     let (reply, mut answer) = oneshot::channel();
-    running.committer.commit(vec![Request { payload, entry, bodies: Vec::new(), reply }]);
+    running.committer.commit(&mut vec![Request { payload, entry, bodies: Vec::new(), reply }]);
     if answer.try_recv().unwrap().is_ok() {
         memory.stamped.extend(waiting.iter().map(|w| w.id.0));
     }
@@ -362,7 +362,7 @@ fn a_new_segment_that_fails_half_way() {
                 memory.given += 1;
                 let message_id = format!("message-{}", memory.given);
                 let (request, mut answer) = machine.request(record(&message_id, length));
-                running.committer.commit(vec![request]);
+                running.committer.commit(&mut vec![request]);
                 match answer.try_recv().unwrap() {
                     Ok(id) => drop(memory.acknowledged.insert(id.0, message_id)),
                     Err(_) => drop(memory.doubtful.insert(message_id)),
@@ -435,7 +435,7 @@ fn a_flipped_bit_is_reported_and_harms_no_other_record() {
             };
             new.hash_chain_result = Some(Bytes::from_static(b"<result/>"));
             let (request, mut answer) = machine.request(new);
-            running.committer.commit(vec![request]);
+            running.committer.commit(&mut vec![request]);
             assert_eq!(answer.try_recv().unwrap().unwrap(), RecordId(number));
             lock(&running.reader.catalog).active.offset(number).unwrap()
         })
