@@ -474,3 +474,34 @@ fn a_flipped_bit_is_reported_and_harms_no_other_record() {
     write_some(&machine, &mut running, &mut memory, &mut random);
     assert_eq!(memory.acknowledged.keys().next(), Some(&11));
 }
+
+/// The documents that a failed write was to bring are not there: a record that
+/// comes later has them anew. Neither are those of a segment before.
+#[test]
+fn documents_of_a_failed_write_or_another_segment_are_not_referred_to() {
+    let machine = Machine::new(32 * 1024);
+    let mut running = machine.start("index").unwrap();
+    let mut append = |length, document: u8| {
+        let mut new = record("m", length);
+        new.signature = Bytes::from(vec![document; 300]);
+        let (request, mut answer) = machine.request(new);
+        running.committer.commit(&mut vec![request]);
+        let result = answer.try_recv().unwrap();
+        if let Ok(id) = &result {
+            let found = running.reader.record(*id).unwrap().unwrap();
+            assert_eq!(found.signature, vec![document; 300], "{id}");
+        }
+        result
+    };
+    append(100, 1).unwrap();
+    machine.disk.set_space(Some(50));
+    append(100, 2).unwrap_err();
+    machine.disk.set_space(None);
+    append(2000, 1).unwrap();
+    append(100, 2).unwrap();
+    machine.disk.fail_syncs(1);
+    append(100, 3).unwrap_err();
+    for number in 0..200_u8 {
+        append(1000, number % 5).unwrap();
+    }
+}
