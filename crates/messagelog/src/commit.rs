@@ -77,6 +77,10 @@ pub(crate) struct Committer {
     doomed: Vec<(u64, u32)>,
     /// Folders of bodies with names that are not durable.
     unsynced: BTreeSet<u64>,
+    /// Empty between commits; kept so that a commit needs no memory of its own.
+    placed: Vec<Placed>,
+    durable: Vec<Durable>,
+    behind: u64,
 }
 
 /// A request whose bodies are in their places.
@@ -88,6 +92,12 @@ struct Placed {
     reply: Reply,
 }
 
+impl AsRef<Payload> for Placed {
+    fn as_ref(&self) -> &Payload {
+        &self.payload
+    }
+}
+
 impl Committer {
     pub(crate) fn new(
         journal: Journal,
@@ -95,14 +105,24 @@ impl Committer {
         bodies: Bodies,
         failing: Arc<AtomicBool>,
     ) -> Self {
-        Self { journal, catalog, bodies, failing, doomed: Vec::new(), unsynced: BTreeSet::new() }
+        Self {
+            journal,
+            catalog,
+            bodies,
+            failing,
+            doomed: Vec::new(),
+            unsynced: BTreeSet::new(),
+            placed: Vec::new(),
+            durable: Vec::new(),
+            behind: 0,
+        }
     }
 
-    /// Makes requests durable and answers each.
-    pub(crate) fn commit(&mut self, requests: Vec<Request>) {
+    /// Makes requests durable and answers each. None are left.
+    pub(crate) fn commit(&mut self, requests: &mut Vec<Request>) {
         if let Err(error) = self.journal.ready() {
             self.report(&error);
-            for request in requests {
+            for request in requests.drain(..) {
                 answer(request.reply, Err(error.clone()));
             }
             return;
@@ -111,24 +131,30 @@ impl Committer {
             self.bodies.remove(record, number);
             self.unsynced.insert(Bodies::share(record));
         }
-        let placed = self.place(requests);
+        self.place(requests);
+        let mut placed = std::mem::take(&mut self.placed);
         if let Err(error) = self.sync_bodies() {
             self.report(&error);
-            for request in placed {
+            for request in placed.drain(..) {
                 for number in request.bodies {
                     self.bodies.remove(request.sequence, number);
                 }
                 answer(request.reply, Err(error.clone()));
             }
-            return;
+        } else {
+            self.write(&mut placed);
         }
-        self.write(placed);
+        self.placed = placed;
     }
 
-    fn place(&mut self, requests: Vec<Request>) -> Vec<Placed> {
+    /// Frames that wait for a checkpoint.
+    pub(crate) fn behind(&self) -> u64 {
+        self.behind
+    }
+
+    fn place(&mut self, requests: &mut Vec<Request>) {
         let mut next = self.journal.next();
-        let mut placed = Vec::with_capacity(requests.len());
-        for mut request in requests {
+        for mut request in requests.drain(..) {
             let bodies: Vec<u32> = request.bodies.iter().map(|body| body.number).collect();
             if !bodies.is_empty() {
                 self.unsynced.insert(Bodies::share(next));
@@ -140,10 +166,9 @@ impl Committer {
                 }
             }
             let Request { payload, entry, reply, .. } = request;
-            placed.push(Placed { sequence: next, payload, entry, bodies, reply });
+            self.placed.push(Placed { sequence: next, payload, entry, bodies, reply });
             next = next.saturating_add(1);
         }
-        placed
     }
 
     fn sync_bodies(&mut self) -> Result<(), LogError> {
@@ -154,21 +179,22 @@ impl Committer {
         Ok(())
     }
 
-    fn write(&mut self, placed: Vec<Placed>) {
-        let payloads: Vec<&Payload> = placed.iter().map(|request| &request.payload).collect();
-        let mut durable: Vec<Durable> = Vec::with_capacity(payloads.len());
-        let result = self.journal.write(&payloads, &mut durable);
+    fn write(&mut self, placed: &mut Vec<Placed>) {
+        self.durable.clear();
+        let result = self.journal.write(placed, &mut self.durable);
         let mut catalog = lock(&self.catalog);
-        for (request, durable) in placed.iter().zip(&durable) {
+        for (request, durable) in placed.iter().zip(&self.durable) {
             catalog.apply(durable.written, durable.bytes, &request.entry);
         }
+        self.behind = catalog.behind();
         drop(catalog);
         match &result {
             Ok(()) => self.failing.store(false, Ordering::Relaxed),
             Err(error) => self.report(error),
         }
         let next = self.journal.next();
-        for request in placed {
+        // In one go, with nothing locked: whom it wakes may append at once.
+        for request in placed.drain(..) {
             match &result {
                 Err(error) if request.sequence >= next => {
                     let bodies = request.bodies.iter().map(|number| (request.sequence, *number));

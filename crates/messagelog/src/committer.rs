@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::checkpoint::Checkpointer;
-use crate::commit::{Committer, Request, SharedCatalog, lock};
+use crate::commit::{Committer, Request};
 use crate::error::{AtStep, LogError};
 use crate::journal::MAX_WRITE;
 
@@ -40,7 +40,6 @@ impl Threads {
     /// Starts both.
     pub(crate) fn start(
         committer: Committer,
-        catalog: SharedCatalog,
         checkpointer: Checkpointer,
         commands: mpsc::Receiver<Command>,
     ) -> Result<Self, LogError> {
@@ -53,7 +52,7 @@ impl Threads {
             .at(step)?;
         let committer = thread::Builder::new()
             .name("log-commit".into())
-            .spawn(move || commit(committer, &catalog, commands, &ring))
+            .spawn(move || commit(committer, commands, &ring))
             .at(step)?;
         Ok(Self { committer, checkpointer })
     }
@@ -65,16 +64,11 @@ impl Threads {
     }
 }
 
-fn commit(
-    mut committer: Committer,
-    catalog: &SharedCatalog,
-    mut commands: mpsc::Receiver<Command>,
-    ring: &Ring,
-) {
+fn commit(mut committer: Committer, mut commands: mpsc::Receiver<Command>, ring: &Ring) {
     let mut closing = false;
+    let mut requests = Vec::new();
     while !closing {
         let Some(command) = commands.blocking_recv() else { break };
-        let mut requests = Vec::new();
         let mut bytes = 0;
         let mut waiting = Some(command);
         while let Some(command) = waiting.take() {
@@ -93,18 +87,16 @@ fn commit(
             }
         }
         // After a close, what was sent before it still counts.
-        committer.commit(requests);
-        let urgent = lock(catalog).behind() >= CHECKPOINT_FRAMES;
-        ring.0.ring(urgent);
+        committer.commit(&mut requests);
+        ring.0.ring(committer.behind() >= CHECKPOINT_FRAMES);
     }
-    let mut requests = Vec::new();
     while let Ok(command) = commands.try_recv() {
         if let Command::Commit(request) = command {
             requests.push(request);
         }
     }
     if !requests.is_empty() {
-        committer.commit(requests);
+        committer.commit(&mut requests);
     }
     if committer.is_broken() {
         tracing::warn!("the message log is closed after a failed write");

@@ -204,15 +204,15 @@ impl Journal {
 
     /// Writes payloads in order. `written` receives those that are durable, in
     /// order: all of them, or on an error the first few.
-    pub(crate) fn write(
+    pub(crate) fn write<P: AsRef<Payload>>(
         &mut self,
-        payloads: &[&Payload],
+        payloads: &[P],
         written: &mut Vec<Durable>,
     ) -> Result<(), LogError> {
         self.ready()?;
         let mut rest = payloads;
         while let Some(first) = rest.first() {
-            let (_, bytes) = self.measure(first, self.tail);
+            let (_, bytes) = self.measure(first.as_ref(), self.tail);
             if !self.fits(bytes, self.tail) {
                 self.roll()?;
             }
@@ -249,11 +249,12 @@ impl Journal {
 
     /// Puts as many frames as go into this segment and this write into the
     /// buffer, at least one.
-    fn fill(&mut self, payloads: &[&Payload]) {
+    fn fill<P: AsRef<Payload>>(&mut self, payloads: &[P]) {
         self.buffer.clear();
         self.lengths.clear();
         let mut offset = self.tail;
         for payload in payloads {
+            let payload = payload.as_ref();
             let (document, bytes) = self.measure(payload, offset);
             let too_much = self.buffer.len() as u64 + bytes > MAX_WRITE as u64;
             let count = self.lengths.len() as u64;

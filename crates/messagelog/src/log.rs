@@ -150,7 +150,7 @@ impl Log {
             index_cache: settings.index_cache_bytes,
         };
         let (commands, receiver) = mpsc::channel(settings.queue.max(1));
-        let threads = Threads::start(committer, Arc::clone(&catalog), checkpointer, receiver)?;
+        let threads = Threads::start(committer, checkpointer, receiver)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 commands: Some(commands),

@@ -155,7 +155,7 @@ fn write_some(machine: &Machine, running: &mut Running, memory: &mut Memory, ran
         requests.push(request);
         answers.push((message_id, answer));
     }
-    running.committer.commit(requests);
+    running.committer.commit(&mut requests);
     for (message_id, mut answer) in answers {
         match answer.try_recv().unwrap() {
             Ok(id) => {
@@ -187,7 +187,7 @@ fn stamp_some(running: &mut Running, memory: &mut Memory, random: &mut Random) {
     let timestamp = NewTimestamp { time: waiting[0].time, token, cover };
     let (payload, entry) = timestamp_frame(timestamp).unwrap();
     let (reply, mut answer) = oneshot::channel();
-    running.committer.commit(vec![Request { payload, entry, bodies: Vec::new(), reply }]);
+    running.committer.commit(&mut vec![Request { payload, entry, bodies: Vec::new(), reply }]);
     if answer.try_recv().unwrap().is_ok() {
         memory.stamped.extend(waiting.iter().map(|w| w.id.0));
     }
@@ -362,7 +362,7 @@ fn a_new_segment_that_fails_half_way() {
                 memory.given += 1;
                 let message_id = format!("message-{}", memory.given);
                 let (request, mut answer) = machine.request(record(&message_id, length));
-                running.committer.commit(vec![request]);
+                running.committer.commit(&mut vec![request]);
                 match answer.try_recv().unwrap() {
                     Ok(id) => drop(memory.acknowledged.insert(id.0, message_id)),
                     Err(_) => drop(memory.doubtful.insert(message_id)),
@@ -435,7 +435,7 @@ fn a_flipped_bit_is_reported_and_harms_no_other_record() {
             };
             new.hash_chain_result = Some(Bytes::from_static(b"<result/>"));
             let (request, mut answer) = machine.request(new);
-            running.committer.commit(vec![request]);
+            running.committer.commit(&mut vec![request]);
             assert_eq!(answer.try_recv().unwrap().unwrap(), RecordId(number));
             lock(&running.reader.catalog).active.offset(number).unwrap()
         })
@@ -473,4 +473,35 @@ fn a_flipped_bit_is_reported_and_harms_no_other_record() {
     let mut running = machine.start("index").unwrap();
     write_some(&machine, &mut running, &mut memory, &mut random);
     assert_eq!(memory.acknowledged.keys().next(), Some(&11));
+}
+
+/// The documents that a failed write was to bring are not there: a record that
+/// comes later has them anew. Neither are those of a segment before.
+#[test]
+fn documents_of_a_failed_write_or_another_segment_are_not_referred_to() {
+    let machine = Machine::new(32 * 1024);
+    let mut running = machine.start("index").unwrap();
+    let mut append = |length, document: u8| {
+        let mut new = record("m", length);
+        new.signature = Bytes::from(vec![document; 300]);
+        let (request, mut answer) = machine.request(new);
+        running.committer.commit(&mut vec![request]);
+        let result = answer.try_recv().unwrap();
+        if let Ok(id) = &result {
+            let found = running.reader.record(*id).unwrap().unwrap();
+            assert_eq!(found.signature, vec![document; 300], "{id}");
+        }
+        result
+    };
+    append(100, 1).unwrap();
+    machine.disk.set_space(Some(50));
+    append(100, 2).unwrap_err();
+    machine.disk.set_space(None);
+    append(2000, 1).unwrap();
+    append(100, 2).unwrap();
+    machine.disk.fail_syncs(1);
+    append(100, 3).unwrap_err();
+    for number in 0..200_u8 {
+        append(1000, number % 5).unwrap();
+    }
 }
