@@ -71,8 +71,12 @@ codes! {
     INVALID_REQUEST = "invalid_request";
     /// A signature value, or a digest under it, that does not hold.
     INVALID_SIGNATURE_VALUE = "invalid_signature_value";
+    /// A request that says nothing of its content.
+    INVALID_REQUEST = "invalid_request";
     /// Not a SOAP message.
     INVALID_SOAP = "invalid_soap";
+    /// A `SOAPAction` header that is not a URI in quotes.
+    INVALID_SOAP_ACTION = "invalid_soap_action";
     /// Not well-formed XML.
     INVALID_XML = "invalid_xml";
     /// Reading or writing failed.
@@ -111,6 +115,8 @@ codes! {
     SERVICE_MALFORMED_URL = "service_malformed_url";
     /// A REST service called as SOAP, or the other way round.
     SERVICE_TYPE = "service_type";
+    /// A service for which no address is configured.
+    SERVICE_MISSING_URL = "service_missing_url";
     /// Verifying a signature failed; followed by the reason.
     SIGNATURE_VERIFICATION = "signature_verification";
     /// A TLS peer, or its certificate, is not the one that it must be.

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use bytes::Bytes;
+
 use crate::codes;
 
 /// An error of the message exchange: a stable code, a text that names the
@@ -12,6 +14,7 @@ pub struct Fault {
     code: Cow<'static, str>,
     message: String,
     detail: String,
+    envelope: Option<Bytes>,
 }
 
 /// Which generation of error codes client programs get.
@@ -27,13 +30,17 @@ pub enum CodeStyle {
 impl Fault {
     /// A fault of the given code; see [`codes`].
     pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), detail: String::new() }
+        Self { code: code.into(), message: message.into(), detail: String::new(), envelope: None }
     }
 
     /// Puts a prefix before the code, unless the code has it already, or
-    /// already names one of the two servers or the client (X-Road `translateWithPrefix`).
+    /// already names one of the two servers or the client (X-Road `translateWithPrefix`). A fault
+    /// that came as an envelope stays as it is.
     #[must_use]
     pub fn with_prefix(mut self, prefix: &str) -> Self {
+        if self.envelope.is_some() {
+            return self;
+        }
         let lower = self.code.to_ascii_lowercase();
         let placed = [codes::CLIENT_PROXY, codes::SERVER_PROXY, codes::CLIENT]
             .iter()
@@ -49,6 +56,25 @@ impl Fault {
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = detail.into();
         self
+    }
+
+    /// Keeps the SOAP envelope, in UTF-8, that brought the fault: a SOAP client program gets it as it came.
+    #[must_use]
+    pub fn with_envelope(mut self, envelope: Bytes) -> Self {
+        self.envelope = Some(envelope);
+        self
+    }
+
+    /// The fault without the envelope that brought it: one of our own, with the same code.
+    #[must_use]
+    pub fn without_envelope(mut self) -> Self {
+        self.envelope = None;
+        self
+    }
+
+    /// The SOAP envelope that brought the fault, if one did.
+    pub fn envelope(&self) -> Option<&Bytes> {
+        self.envelope.as_ref()
     }
 
     /// The code, with its prefixes.

@@ -334,7 +334,7 @@ impl<'s> Work<'s> {
         match locked(&self.shared.store).clean(now_ms() / 1000) {
             Ok(removed) if removed.for_room > 0 => tracing::warn!(
                 files = removed.for_room,
-                "operational data is deleted before its time: [monitoring] max_disk is too little for keep_days"
+                "operational data is deleted before its time: [monitoring] max_disk is too little for keep"
             ),
             Ok(removed) if removed.old > 0 => {
                 tracing::info!(

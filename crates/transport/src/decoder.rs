@@ -3,7 +3,7 @@ use bytes::Bytes;
 use crate::collector::Collector;
 use crate::fault;
 use crate::order::{Slot, Stage};
-use crate::splitter::{Splitter, Token};
+use crate::splitter::{Manners, Splitter, Token};
 use crate::{ContentType, Limits, PartHeaders, TransportError, media};
 
 /// Which half of an exchange is decoded.
@@ -137,7 +137,7 @@ impl Decoder {
             (media::MULTIPART_MIXED, _) => {
                 let boundary =
                     parsed.boundary().ok_or_else(|| TransportError::Boundary(shortened()))?;
-                Source::Multipart(Box::new(Splitter::new(boundary)))
+                Source::Multipart(Box::new(Splitter::new(boundary, Manners::Strict)))
             }
             (media::TEXT_XML, Expect::Response) => {
                 Source::Fault { text: Collector::new("the fault", limits.fault), ended: false }

@@ -8,6 +8,9 @@ pub enum TransportError {
     /// A multipart without a boundary parameter, or with one that RFC 2046 does not allow.
     #[error("content type {0:?} has no usable boundary")]
     Boundary(String),
+    /// A part of an information system's message that does not say what it is.
+    #[error("a part has no content type")]
+    NoContentType,
     /// A part of this type has no place here.
     #[error("expected {expected}, found a part of type {found:?}")]
     UnexpectedPart {
@@ -98,6 +101,7 @@ impl TransportError {
         match self {
             Self::ContentType(_)
             | Self::Boundary(_)
+            | Self::NoContentType
             | Self::UnexpectedPart { .. }
             | Self::NeitherSignatureNorFault => "invalid_content_type",
             Self::ExtraPart(_)

@@ -18,6 +18,9 @@
 //! counted, bounded and put in order ([`Limits`]). Neither knows sockets,
 //! clocks, XML signatures or digests: the caller hashes the bytes of the
 //! events, which are exactly the bytes that the peer signed.
+//!
+//! [`RelatedDecoder`] reads the `multipart/related` in which information systems
+//! send SOAP messages with attachments, and [`Encoder`] writes it, too.
 
 mod boundary;
 mod collector;
@@ -29,6 +32,7 @@ mod fault;
 mod headers;
 mod limits;
 mod order;
+mod related;
 mod scanner;
 mod splitter;
 
@@ -42,3 +46,4 @@ pub use encoder::Encoder;
 pub use error::TransportError;
 pub use headers::PartHeaders;
 pub use limits::Limits;
+pub use related::{BoundaryWatch, RelatedDecoder, RelatedEvent};

@@ -22,3 +22,5 @@ pub const HASH_CHAIN_RESULT: &str = "application/hash-chain-result";
 pub const HASH_CHAIN: &str = "application/hash-chain";
 /// The XAdES signature.
 pub const SIGNATURE: &str = "signature/bdoc-1.0/ts";
+/// A SOAP message with attachments, as information systems send it (SwA, MTOM).
+pub const MULTIPART_RELATED: &str = "multipart/related";

@@ -21,7 +21,7 @@ pub(crate) enum Scan {
     NeedMore,
 }
 
-/// Searches for the delimiters of one or two boundaries at once.
+/// Searches for the delimiters of several boundaries at once.
 #[derive(Debug)]
 pub(crate) struct Scanner {
     needles: Vec<Finder<'static>>,
@@ -56,6 +56,13 @@ impl Scanner {
     pub(crate) fn start_of_line(&mut self) {
         self.held = Bytes::from_static(b"\n");
         self.borrowed_line_end = true;
+    }
+
+    /// What waited for the next piece, when there is none: it is data.
+    pub(crate) fn take_held(&mut self) -> Bytes {
+        let skip = usize::from(std::mem::take(&mut self.borrowed_line_end));
+        let held = std::mem::take(&mut self.held);
+        held.slice(skip.min(held.len())..)
     }
 
     /// Takes what can be told from the front of the input.

@@ -1,4 +1,4 @@
-//! Splits a multipart, and one multipart nested in it, into headers and data.
+//! Splits a multipart, and multiparts nested in it, into headers and data.
 
 use std::collections::VecDeque;
 
@@ -17,16 +17,28 @@ pub(crate) enum Token {
     Data(Bytes),
     /// The part is over.
     PartEnd,
-    /// The nested multipart's closing boundary.
+    /// A nested multipart's closing boundary.
     NestedEnd,
     /// The message is over, and so is the input.
     End,
 }
 
-/// Depth of the outer multipart, and its place among the scanner's needles.
+/// Depth of the outer multipart, and its place among the scanner's needles; nested ones follow.
 const OUTER: usize = 0;
-/// Depth of the nested multipart, and its place among the scanner's needles.
-const NESTED: usize = 1;
+
+/// How much is asked of the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manners {
+    /// Another security server, whose encoder we know: one nested multipart, nothing between
+    /// parts, a closing boundary.
+    Strict,
+    /// An information system: some write text around the parts, some forget the last boundary
+    /// (X-Road reads them). Multiparts may be nested up to [`DEEPEST`].
+    Lenient,
+}
+
+/// How deep the multiparts of an information system may be nested.
+const DEEPEST: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -45,7 +57,9 @@ enum Place {
 
 #[derive(Debug)]
 pub(crate) struct Splitter {
-    outer: Boundary,
+    manners: Manners,
+    /// The boundaries of the multiparts that are open, the outermost first.
+    open: Vec<Boundary>,
     scanner: Scanner,
     input: Bytes,
     queue: VecDeque<Bytes>,
@@ -59,11 +73,12 @@ pub(crate) struct Splitter {
 }
 
 impl Splitter {
-    pub(crate) fn new(boundary: &Boundary) -> Self {
+    pub(crate) fn new(boundary: &Boundary, manners: Manners) -> Self {
         let mut scanner = Scanner::new(boundary);
         scanner.start_of_line();
         Self {
-            outer: boundary.clone(),
+            manners,
+            open: vec![boundary.clone()],
             scanner,
             input: Bytes::new(),
             queue: VecDeque::new(),
@@ -89,11 +104,13 @@ impl Splitter {
 
     /// Reads the part that has just begun as a multipart of its own.
     pub(crate) fn enter_nested(&mut self, boundary: &Boundary) -> Result<(), TransportError> {
-        if self.depth != OUTER || self.outer.resembles(boundary) {
+        let deepest = if self.manners == Manners::Strict { 1 } else { DEEPEST };
+        if self.depth >= deepest || self.open.iter().any(|open| open.resembles(boundary)) {
             return Err(TransportError::CrossedBoundaries);
         }
         self.scanner.add(boundary);
-        self.depth = NESTED;
+        self.open.push(boundary.clone());
+        self.depth += 1;
         self.start_scan(Place::Preamble);
         Ok(())
     }
@@ -132,15 +149,16 @@ impl Splitter {
     fn delimiter(&mut self, depth: usize) -> Result<Option<Token>, TransportError> {
         let came_from = std::mem::replace(&mut self.place, Place::BoundaryLine);
         if came_from == Place::NestedEpilogue {
-            if depth != OUTER {
+            if depth + 1 != self.depth {
                 return Err(TransportError::CrossedBoundaries);
             }
-            self.depth = OUTER;
+            self.depth = depth;
+            self.open.pop();
             self.scanner.remove_last();
         } else if depth != self.depth {
             return Err(TransportError::CrossedBoundaries);
         }
-        if came_from != Place::Body && !self.filler_is_blank {
+        if came_from != Place::Body && !self.filler_is_blank && self.manners == Manners::Strict {
             return Err(TransportError::TextBetweenParts);
         }
         Ok((came_from != Place::Preamble).then_some(Token::PartEnd))
@@ -158,7 +176,7 @@ impl Splitter {
             self.place = Place::Headers;
             return Ok(None);
         }
-        if self.depth == NESTED {
+        if self.depth > OUTER {
             self.start_scan(Place::NestedEpilogue);
             return Ok(Some(Token::NestedEnd));
         }
@@ -217,7 +235,11 @@ impl Splitter {
         let data = std::mem::take(&mut self.input);
         self.filler_is_blank = true;
         self.skip_filler(&data, limits)?;
-        if self.filler_is_blank { Ok(None) } else { Err(TransportError::TrailingContent) }
+        if self.filler_is_blank || self.manners == Manners::Lenient {
+            Ok(None)
+        } else {
+            Err(TransportError::TrailingContent)
+        }
     }
 
     fn skip_filler(&mut self, data: &[u8], limits: &Limits) -> Result<(), TransportError> {
@@ -245,9 +267,21 @@ impl Splitter {
                 if self.line.last() == Some(&b'\r') {
                     self.line.pop();
                 }
-                if self.boundary_line_closes() != Ok(true) {
-                    return Err(TransportError::Truncated);
+                // A lenient reader has all parts, whether or not another was announced.
+                match (self.boundary_line_closes(), self.manners) {
+                    (Ok(true), _) | (Ok(false), Manners::Lenient) => {}
+                    (Err(error), Manners::Lenient) => return Err(error),
+                    (_, Manners::Strict) => return Err(TransportError::Truncated),
                 }
+            }
+            // HTTP says that this is all of it: the last boundary was forgotten.
+            Place::Body if self.depth == OUTER && self.manners == Manners::Lenient => {
+                let rest = self.scanner.take_held();
+                if !rest.is_empty() {
+                    return Ok(Some(Token::Data(rest)));
+                }
+                self.place = Place::Epilogue;
+                return Ok(Some(Token::PartEnd));
             }
             // No boundary at all: an empty message, as X-Road reads it; what
             // it lacks is told by its absence.

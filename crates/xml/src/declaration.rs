@@ -6,6 +6,15 @@ use crate::XmlError;
 /// Refuses a text that begins with a processing instruction other than a well-formed XML
 /// declaration of version 1.0 or 1.1 and, where it says an encoding, UTF-8.
 pub(crate) fn check(text: &str) -> Result<(), XmlError> {
+    read(text, |encoding| encoding.eq_ignore_ascii_case("UTF-8"))
+}
+
+/// As [`check`], for a text that was decoded from whatever encoding it says.
+pub(crate) fn check_decoded(text: &str) -> Result<(), XmlError> {
+    read(text, |_| true)
+}
+
+fn read(text: &str, is_taken: impl Fn(&str) -> bool) -> Result<(), XmlError> {
     let Some(rest) = text.strip_prefix("<?") else { return Ok(()) };
     let malformed = || XmlError::Malformed("the XML declaration cannot be read".to_owned());
     let (content, _) = rest.split_once("?>").ok_or_else(malformed)?;
@@ -15,7 +24,7 @@ pub(crate) fn check(text: &str) -> Result<(), XmlError> {
         return Err(malformed());
     }
     if let Some(encoding) = pseudo_attribute(&mut rest, "encoding")
-        && !encoding.eq_ignore_ascii_case("UTF-8")
+        && !is_taken(encoding)
     {
         return Err(XmlError::NotUtf8);
     }

@@ -8,6 +8,7 @@
 //! Canonical XML 1.0 ([`Canonicalization`]); writing is [`Writer`].
 
 mod declaration;
+mod events;
 mod limits;
 mod writer;
 
@@ -17,6 +18,7 @@ use bergshamra_c14n::{C14nMode, canonicalize_doc};
 use bergshamra_xml::NodeSet;
 use uppsala::{NodeId, NodeKind};
 
+pub use events::{Event, Events, Name};
 pub use limits::Limits;
 pub use writer::Writer;
 
