@@ -12,6 +12,7 @@ use causeway_globalconf::GlobalConf;
 use causeway_message::rest::{self, RestRequest, RestResponse};
 use causeway_message::{CodeStyle, Fault, codes, wants_xml};
 use causeway_messagelog::{NewRecord, Side};
+use causeway_monitoring::ServerType;
 use causeway_transport::{Decoder, Expect, Limits, envelope};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -23,6 +24,7 @@ use uuid::Uuid;
 use crate::body::{self, Intake, Source, Start, Taken};
 use crate::http::serve::Caller;
 use crate::http::{Body, full};
+use crate::monitoring::Observed;
 use crate::peers::{self, Candidate, ConnectError, Peer, Share};
 use crate::receive::{Received, body_fault, receive, transport_fault};
 use crate::server::Server;
@@ -87,12 +89,14 @@ async fn rest(server: &Arc<Server>, caller: &Caller, request: Request<Incoming>)
     let (head, incoming) = request.into_parts();
     let accept =
         head.headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-    let mut told = Told::default();
+    let mut told =
+        Told { observed: Observed::begin(server, ServerType::Client), ..Told::default() };
     if let Some(id) = head.headers.get(rest::MESSAGE_ID) {
         told.message_id = rest::header_text(id.as_bytes());
     }
     match relay(server, caller, head, incoming, &mut told).await {
         Ok(response) => {
+            told.observed.answered();
             server.metrics.exchange("consumer", started.elapsed());
             response
         }
@@ -152,17 +156,23 @@ async fn relay(
     let start = start.map_err(|e| body_fault(&e))?;
     let mut peer = connect(server, &candidates, &request, &conf).await?;
 
-    let sending = Sending::new(server, &request, &head.headers, &conf)?;
+    let observed = &told.observed;
+    observed.other_server(Some(&peer.server.address));
+    let sending = Sending::new(server, &request, &head.headers, &conf)?.observed_by(observed);
+    observed.request_out();
     let (answer, sent) = match start {
         Start::Whole(body) => sending.send_whole(&mut peer, body, &candidates, &conf).await?,
         Start::More(chunks, rest) => sending.send_streamed(&mut peer, chunks, rest).await?,
     };
+    observed.response_in();
     let request_hash = rest::request_hash(&sent.block, sent.body_digest.as_deref());
     let received = read_answer(server, answer).await?;
+    observed.rest_response_size(received.block.len(), received.body_length());
     server.give_back(peer);
     // The answer may have taken its time: what holds now counts.
     let conf = server.valid_global_conf(OffsetDateTime::now_utc())?;
     let response = judge_answer(server, &conf, &request, &request_hash, &received)?;
+    observed.status(response.status);
     log_answer(server, &request, &sent.server, received, response).await
 }
 

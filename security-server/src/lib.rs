@@ -19,6 +19,7 @@ pub mod globalconf_client;
 pub mod health;
 pub mod http;
 pub mod metrics;
+pub mod monitoring;
 pub mod ocsp_client;
 pub mod ocsp_exchange;
 pub mod outgoing;

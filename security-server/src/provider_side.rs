@@ -15,6 +15,7 @@ use causeway_globalconf::GlobalConf;
 use causeway_message::rest::{self, RestRequest, RestResponse};
 use causeway_message::{Fault, codes, soap};
 use causeway_messagelog::{NewRecord, Side};
+use causeway_monitoring::ServerType;
 use causeway_pki::Certificate;
 use causeway_signature::batch::MessageSignature;
 use causeway_transport::{Decoder, Encoder, Expect, Limits, envelope, media};
@@ -31,6 +32,7 @@ use crate::client_side::{new_encoder, write_part, write_signature};
 use crate::http::case::{self, Spelling};
 use crate::http::serve::Caller;
 use crate::http::{Body, full};
+use crate::monitoring::Observed;
 use crate::receive::{Received, body_fault, part_digests, receive, transport_fault};
 use crate::server::Server;
 use crate::settings::{Client, Service, Settings};
@@ -46,7 +48,8 @@ pub async fn handle(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let started = Instant::now();
-    let mut told = Told::default();
+    let mut told =
+        Told { observed: Observed::begin(&server, ServerType::Producer), ..Told::default() };
     let answer = exchange(&server, &caller, request, &mut told).await;
     match answer {
         Ok(response) => {
@@ -54,6 +57,7 @@ pub async fn handle(
             response
         }
         Err(fault) => {
+            told.observed.other_server(address_of(&server, &caller).as_deref());
             let fault = finished(&server, fault, &told);
             let mut response = Response::new(full(soap::write_fault(&fault)));
             response
@@ -109,6 +113,8 @@ async fn exchange(
     let mut request = parsed
         .ok_or_else(|| Fault::new(codes::MISSING_REST, "Request does not have REST message"))?;
     adopt_request_id(&mut request, &head.headers)?;
+    told.observed.request_id(&request.request_id);
+    told.observed.rest_request_size(received.block.len(), received.body_length());
     // A body may have taken its time: what holds now counts, not what held when it began.
     let now = OffsetDateTime::now_utc();
     let conf = server.valid_global_conf(now)?;
@@ -118,10 +124,11 @@ async fn exchange(
     let (provider, service) = judge_access(&settings, &request, &conf)?;
     judge_signature(server, &request, &received, now, &conf)?;
     server.timestamping_gate(now)?;
-    let server_of_sender = sender_identity
-        .first()
-        .and_then(|c| conf.server_by_auth_certificate(c))
-        .map(|s| s.id.to_short());
+    let server_of_sender =
+        sender_identity.first().and_then(|c| conf.server_by_auth_certificate(c)).map(|s| {
+            told.observed.other_server(s.address.as_deref());
+            s.id.to_short()
+        });
     let (request_hash, body) =
         log_request(server, &request, server_of_sender.clone(), received).await?;
 
@@ -132,8 +139,17 @@ async fn exchange(
         peer: server_of_sender,
         told: told.clone(),
     };
+    told.observed.request_out();
     let answer = server.services.call(provider, &service, &answering.request, body).await?;
+    told.observed.response_in();
+    told.observed.status(answer.status().as_u16());
     answering.send_back(answer, &service).await
+}
+
+/// The address of the sender's server in the global configuration, if it showed who it is.
+fn address_of(server: &Server, caller: &Caller) -> Option<String> {
+    let certificate = shown(caller).ok()?.first()?;
+    server.global_conf()?.server_by_auth_certificate(certificate)?.address.clone()
 }
 
 /// The certificates that the sender's server showed.
@@ -484,6 +500,8 @@ impl Answering {
         block: &Bytes,
         body: Option<Taken>,
     ) -> Result<MessageSignature, Fault> {
+        let length = body.as_ref().map_or(0, |body| body.length);
+        self.told.observed.rest_response_size(block.len(), length);
         let provider = self.request.service.client();
         let signer = self.server.signers.of(provider.member())?;
         let parts = part_digests(block, body.as_ref().map(|b| b.digest.as_slice()));
@@ -504,6 +522,7 @@ impl Answering {
             attachments: self.server.attachments(body),
         };
         self.server.log(record).await?;
+        self.told.observed.answered();
         Ok(signature)
     }
 }

@@ -29,6 +29,11 @@ pub struct Received {
 }
 
 impl Received {
+    /// How long the REST body is, in bytes.
+    pub(crate) fn body_length(&self) -> u64 {
+        self.body.as_ref().map_or(0, |body| body.length)
+    }
+
     /// Calls `with` with the parts that the signature must cover.
     pub fn with_parts<T>(&self, with: impl FnOnce(&[Part<'_>]) -> T) -> T {
         let message = Part { name: MESSAGE, content: Content::Bytes(&self.block) };

@@ -67,11 +67,10 @@ codes! {
     INVALID_REFERENCE = "invalid_reference";
     /// A target security server that does not serve the provider.
     INVALID_SECURITY_SERVER = "invalid_security_server";
-    /// A question to a service of the server itself that does not follow its protocol.
-    INVALID_REQUEST = "invalid_request";
     /// A signature value, or a digest under it, that does not hold.
     INVALID_SIGNATURE_VALUE = "invalid_signature_value";
-    /// A request that says nothing of its content.
+    /// A request that says nothing of its content, or a question to the server itself that does not
+    /// follow its protocol.
     INVALID_REQUEST = "invalid_request";
     /// Not a SOAP message.
     INVALID_SOAP = "invalid_soap";

@@ -20,6 +20,7 @@ use time::OffsetDateTime;
 use super::{connect_fault, judge_target, read_answer};
 use crate::body::{self, Source, Taken};
 use crate::http::{Body, full};
+use crate::monitoring::Observed;
 use crate::peers::{Candidate, Peer, SendError};
 use crate::receive::{body_fault, part_digests, transport_fault};
 use crate::server::Server;
@@ -43,6 +44,7 @@ pub(super) struct Sending<'s> {
     block: Bytes,
     ocsp: Vec<Bytes>,
     original_content_type: HeaderValue,
+    observed: Observed,
 }
 
 impl<'s> Sending<'s> {
@@ -59,7 +61,13 @@ impl<'s> Sending<'s> {
             request,
             ocsp: server.good_authentication_ocsp(conf, OffsetDateTime::now_utc())?,
             original_content_type: original.unwrap_or_else(|| HeaderValue::from_static("")),
+            observed: Observed::default(),
         })
+    }
+
+    /// Notes in the exchange's operational data record what only the sending knows.
+    pub(super) fn observed_by(self, observed: &Observed) -> Self {
+        Self { observed: observed.clone(), ..self }
     }
 
     /// Sends a message that is in memory. A connection that turns out to be
@@ -232,6 +240,8 @@ impl<'s> Sending<'s> {
         body: Option<Taken>,
         whom: &str,
     ) -> Result<MessageSignature, Fault> {
+        let length = body.as_ref().map_or(0, |body| body.length);
+        self.observed.rest_request_size(self.block.len(), length);
         let signer = self.server.signers.of(self.request.client.member())?;
         let parts = part_digests(&self.block, body.as_ref().map(|b| b.digest.as_slice()));
         let signature = signer.sign(parts).await?;

@@ -9,6 +9,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use causeway_globalconf::GlobalConf;
 use causeway_keys::{KeysError, Pin, SoftwareToken};
 use causeway_messagelog::{Log, LogError};
+use causeway_monitoring::StoreError;
 use causeway_pki::Certificate;
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
@@ -23,6 +24,7 @@ use crate::globalconf_client::GlobalConfClient;
 use crate::health::{self, Health};
 use crate::http::serve::{Listening, serve};
 use crate::metrics::Metrics;
+use crate::monitoring::Monitoring;
 use crate::ocsp_client::{OcspCache, OcspClient};
 use crate::ocsp_exchange::{self, PeerOcsp};
 use crate::peers::{Dialer, PeerPool, Shares};
@@ -55,6 +57,11 @@ pub enum StartError {
     /// The message log cannot be opened.
     #[error("the message log cannot be opened: {0}")]
     Log(#[from] LogError),
+    /// The store of operational data cannot be opened.
+    #[error(
+        "operational data cannot be kept: {0}. Another folder: [monitoring] dir; none: [monitoring] enabled = false"
+    )]
+    Monitoring(#[from] StoreError),
     /// An address is not free, or not this machine's.
     #[error(
         "cannot listen on {address} ({what}): {error}. Choose another address in the section [listen]"
@@ -170,6 +177,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         settings.limits.request_timeout,
         Arc::clone(&metrics),
     );
+    let monitoring = Arc::new(Monitoring::open(&settings.monitoring)?);
     let (stop, stopping) = watch::channel(false);
     let server = Arc::new(Server {
         conf: Arc::clone(&conf),
@@ -188,6 +196,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         services: ServiceCaller::new(Some(Arc::clone(&internal))),
         verification: Verification::default(),
         metrics,
+        monitoring: Arc::clone(&monitoring),
         settings: ArcSwap::from_pointee(settings),
     });
 
@@ -217,6 +226,10 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
     {
         let stop = stopping.clone();
         tasks.spawn(async move { timestamping.run(stop).await });
+    }
+    {
+        let stop = stopping.clone();
+        tasks.spawn(async move { monitoring.run(stop).await });
     }
     tasks.spawn(keys.keep(Arc::clone(&server), stopping));
     tracing::info!(server = %server.settings().server, ?addresses, "security server started");
@@ -270,6 +283,7 @@ impl Running {
         let _ = self.server.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
         drop(self.token);
+        self.server.monitoring.close().await;
         self.server.log.close().await;
     }
 }
