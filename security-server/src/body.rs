@@ -47,45 +47,6 @@ pub enum BodyError {
     Spool(io::Error),
 }
 
-/// The beginning of a body: often all of it.
-#[derive(Debug)]
-pub enum Start {
-    /// The body ended; `None` when it never had a byte.
-    Whole(Option<Bytes>),
-    /// There is more than was to be kept in memory; the rest is still to be read.
-    More(Vec<Bytes>, Source),
-}
-
-/// Reads up to `inline` bytes, and tells whether that was all.
-///
-/// # Errors
-/// [`BodyError::Read`] when the sender stops in the middle, or sends nothing for `idle`.
-pub async fn start(
-    mut incoming: Source,
-    inline: usize,
-    idle: Duration,
-) -> Result<Start, BodyError> {
-    let mut chunks: Vec<Bytes> = Vec::new();
-    let mut length = 0;
-    while length <= inline {
-        let next = tokio::time::timeout(idle, incoming.next()).await;
-        match next.unwrap_or_else(|_| Err(BodyError::Read("the sender stopped sending".into())))? {
-            Some(chunk) => {
-                length += chunk.len();
-                chunks.push(chunk);
-            }
-            None => {
-                return Ok(Start::Whole(match chunks.len() {
-                    0 => None,
-                    1 => chunks.pop(),
-                    _ => Some(chunks.concat().into()),
-                }));
-            }
-        }
-    }
-    Ok(Start::More(chunks, incoming))
-}
-
 /// A body on its way in.
 #[derive(Debug)]
 pub struct Source {
@@ -151,6 +112,8 @@ async fn next_chunk(incoming: &mut Incoming) -> Result<Option<Bytes>, BodyError>
 pub struct Intake {
     digester: Digester,
     length: u64,
+    /// Bytes that came before, in other attachments of the message.
+    before: u64,
     limit: u64,
     inline: usize,
     memory: BytesMut,
@@ -188,6 +151,7 @@ impl Intake {
         Self {
             digester: Digester::new(DigestAlgorithm::Sha512),
             length: 0,
+            before: 0,
             limit,
             inline,
             memory: BytesMut::new(),
@@ -197,16 +161,18 @@ impl Intake {
         }
     }
 
+    /// Counts so many bytes of other attachments towards the limit.
+    #[must_use]
+    pub fn after(mut self, before: u64) -> Self {
+        self.before = before;
+        self
+    }
+
     /// Hashes and counts, and keeps nothing from here on.
     pub fn forget(&mut self) {
         self.keep = false;
         self.memory.clear();
         self.file = None;
-    }
-
-    /// How many bytes came so far.
-    pub fn length(&self) -> u64 {
-        self.length
     }
 
     /// Takes the next bytes.
@@ -215,7 +181,7 @@ impl Intake {
     /// [`BodyError::TooLong`] and [`BodyError::Spool`].
     pub fn push(&mut self, chunk: &Bytes) -> Result<(), BodyError> {
         self.length = self.length.saturating_add(chunk.len() as u64);
-        if self.length > self.limit {
+        if self.length.saturating_add(self.before) > self.limit {
             return Err(BodyError::TooLong(self.limit));
         }
         self.digester.update(chunk);
@@ -281,14 +247,14 @@ impl Taken {
         self.reader.clone()
     }
 
-    /// Gives the body to the log as attachment 1; without its bytes when `store_bytes` is false.
-    pub fn into_attachment(self, store_bytes: bool) -> NewAttachment {
+    /// Gives the body to the log as the attachment of this number; without its bytes when `store_bytes` is false.
+    pub fn into_attachment(self, number: u32, store_bytes: bool) -> NewAttachment {
         let mut digest = [0; 64];
         for (to, from) in digest.iter_mut().zip(&self.digest) {
             *to = *from;
         }
         NewAttachment {
-            number: 1,
+            number,
             digest,
             length: self.length,
             body: self.body.filter(|_| store_bytes),
@@ -312,7 +278,7 @@ impl Reader {
             Self::Memory(bytes) => full(bytes),
             Self::File(file, length) => {
                 let (sender, body) = channel(2, Some(length));
-                tokio::spawn(send_file(file, length, sender));
+                tokio::spawn(async move { send_file(file, length, sender).await });
                 body
             }
             Self::Nothing => crate::http::empty(),
@@ -320,9 +286,43 @@ impl Reader {
     }
 }
 
+/// Several bodies, one behind the other, as HTTP sends them, with their length known.
+pub fn join(readers: Vec<Reader>) -> Body {
+    let length = readers.iter().map(Reader::length).sum();
+    let in_memory = |reader: &Reader| matches!(reader, Reader::Memory(_) | Reader::Nothing);
+    if readers.iter().all(in_memory) {
+        let mut all = BytesMut::with_capacity(usize::try_from(length).unwrap_or_default());
+        for reader in readers {
+            if let Reader::Memory(bytes) = reader {
+                all.extend_from_slice(&bytes);
+            }
+        }
+        return full(all.freeze());
+    }
+    let (sender, body) = channel(2, Some(length));
+    tokio::spawn(async move {
+        for reader in readers {
+            let sent = match reader {
+                Reader::Memory(bytes) if bytes.is_empty() => true,
+                Reader::Memory(bytes) => send(&sender, bytes, READER_TIMEOUT).await.is_ok(),
+                Reader::File(file, length) => send_file(file, length, sender.clone()).await,
+                Reader::Nothing => true,
+            };
+            if !sent {
+                return;
+            }
+        }
+    });
+    body
+}
+
 /// Reads a file piece by piece as the reader at the other end takes it; one
-/// who takes nothing for a while is left alone, so that nobody holds files and tasks for ever.
-async fn send_file(file: Arc<File>, length: u64, to: mpsc::Sender<Result<Bytes, io::Error>>) {
+/// who takes nothing for a while is left alone, so that nobody holds files and tasks for ever. `true` when all was taken.
+async fn send_file(
+    file: Arc<File>,
+    length: u64,
+    to: mpsc::Sender<Result<Bytes, io::Error>>,
+) -> bool {
     let mut at = 0;
     while at < length {
         let left = usize::try_from(length - at).unwrap_or(READ_BYTES);
@@ -334,9 +334,10 @@ async fn send_file(file: Arc<File>, length: u64, to: mpsc::Sender<Result<Bytes, 
         let taken = tokio::time::timeout(READER_TIMEOUT, to.send(read)).await;
         // Whoever wanted the body has gone, or will see the error: nothing more to do in either case.
         if failed || !matches!(taken, Ok(Ok(()))) {
-            return;
+            return false;
         }
     }
+    true
 }
 
 /// Sends the next piece of a body, unless the other end takes nothing for `idle`.

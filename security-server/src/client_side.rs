@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use causeway_globalconf::GlobalConf;
 use causeway_message::rest::{self, RestRequest, RestResponse};
+use causeway_message::soap::{self, Soap, SoapMessage};
 use causeway_message::{CodeStyle, Fault, codes, wants_xml};
 use causeway_messagelog::{NewRecord, Side};
 use causeway_monitoring::ServerType;
-use causeway_transport::{Decoder, Expect, Limits, envelope};
+use causeway_transport::{Decoder, Expect, MessageKind, envelope};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
@@ -21,12 +22,15 @@ use hyper::{Method, Request, Response, StatusCode};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::body::{self, Intake, Source, Start, Taken};
+use crate::body::{self, Source, Taken};
 use crate::http::serve::Caller;
 use crate::http::{Body, full};
+use crate::message::{self, Asked, Kind, SOAP_ACTION};
 use crate::monitoring::Observed;
+use crate::parts::{self, Start};
 use crate::peers::{self, Candidate, ConnectError, Peer, Share};
-use crate::receive::{Received, body_fault, receive, transport_fault};
+use crate::receive::{Expected, Received, receive, transport_fault};
+use crate::related;
 use crate::server::Server;
 use crate::settings::{Client, ConnectionType};
 use crate::told::Told;
@@ -34,7 +38,6 @@ use crate::told::Told;
 mod sending;
 
 use sending::Sending;
-pub(crate) use sending::{new_encoder, write_part, write_signature};
 
 /// Answers a request of an information system.
 pub async fn handle(
@@ -44,47 +47,22 @@ pub async fn handle(
 ) -> Response<Body> {
     let path = request.uri().path();
     if path.starts_with("/r") && path.as_bytes().get(2).is_some_and(u8::is_ascii_digit) {
-        rest(&server, &caller, request).await
+        handle_message(&server, &caller, request, MessageKind::Rest).await
     } else if request.method() == Method::GET && path == "/asic" {
         server.asic(&caller, request.uri().query().unwrap_or_default()).await
     } else if request.method() == Method::GET && path == "/verificationconf" {
         server.verification_configuration().await
     } else {
-        not_rest(&server, request.method())
+        handle_message(&server, &caller, request, MessageKind::Soap).await
     }
 }
 
-/// Whatever is not REST would be SOAP, which has its faults in its own form.
-fn not_rest(server: &Server, method: &Method) -> Response<Body> {
-    let fault = if method == Method::POST {
-        Fault::new(
-            codes::SERVICE_TYPE,
-            "This security server relays REST messages; use a path that begins with /r1/",
-        )
-        .with_prefix(codes::CLIENT_PROXY)
-    } else {
-        Fault::new(
-            codes::INVALID_HTTP_METHOD,
-            format!(
-                "Must use POST request method instead of {method} (SOAP), or a path that begins with /r1/ (REST)"
-            ),
-        )
-        .with_prefix(codes::CLIENT)
-    };
-    let fault = fault.with_detail(Uuid::new_v4().to_string());
-    tracing::info!(
-        code = fault.code(),
-        detail = fault.detail(),
-        "request refused: {}",
-        fault.message()
-    );
-    server.metrics.fault("consumer", fault.code());
-    let mut response = Response::new(full(causeway_message::soap::write_fault(&fault)));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml;charset=utf-8"));
-    response
-}
-
-async fn rest(server: &Arc<Server>, caller: &Caller, request: Request<Incoming>) -> Response<Body> {
+async fn handle_message(
+    server: &Arc<Server>,
+    caller: &Caller,
+    request: Request<Incoming>,
+    kind: MessageKind,
+) -> Response<Body> {
     let started = Instant::now();
     let (head, incoming) = request.into_parts();
     let accept =
@@ -94,7 +72,7 @@ async fn rest(server: &Arc<Server>, caller: &Caller, request: Request<Incoming>)
     if let Some(id) = head.headers.get(rest::MESSAGE_ID) {
         told.message_id = rest::header_text(id.as_bytes());
     }
-    match relay(server, caller, head, incoming, &mut told).await {
+    match relay(server, caller, kind, head, incoming, &mut told).await {
         Ok(response) => {
             told.observed.answered();
             server.metrics.exchange("consumer", started.elapsed());
@@ -106,9 +84,22 @@ async fn rest(server: &Arc<Server>, caller: &Caller, request: Request<Incoming>)
             let fault = if fault.detail().is_empty() { fault.with_detail(trace) } else { fault };
             told.log_failure(Side::Consumer, &fault);
             server.metrics.fault("consumer", fault.code());
-            error_response(&fault, &accept, server.settings().errors)
+            let style = server.settings().errors;
+            match kind {
+                MessageKind::Rest => error_response(&fault, &accept, style),
+                MessageKind::Soap => soap_fault(&fault, style),
+            }
         }
     }
+}
+
+/// The answer to a SOAP client program whose request failed: X-Road says it with status 200.
+fn soap_fault(fault: &Fault, style: CodeStyle) -> Response<Body> {
+    let mut response = Response::new(full(soap::write_fault_as(fault, style)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml;charset=utf-8"));
+    headers.insert(SOAP_ACTION, HeaderValue::from_static(""));
+    response
 }
 
 /// The answer to an information system whose request failed (`pr-rest` 4.6).
@@ -132,14 +123,22 @@ fn error_response(fault: &Fault, accept: &str, style: CodeStyle) -> Response<Bod
 async fn relay(
     server: &Arc<Server>,
     caller: &Caller,
+    kind: MessageKind,
     head: Parts,
     incoming: Incoming,
     told: &mut Told,
 ) -> Result<Response<Body>, Fault> {
     let incoming = Source::of_request(incoming, &head.headers);
     let settings = server.settings();
+    let limits = &settings.limits;
     let now = OffsetDateTime::now_utc();
-    let request = read_request(&head, settings.server.owner().instance())?;
+    let (request, attachments) = match kind {
+        MessageKind::Rest => {
+            let request = read_request(&head, settings.server.owner().instance())?;
+            (Asked::of_rest(request), parts::Parts::body(incoming, limits.request_timeout))
+        }
+        MessageKind::Soap => read_soap(&head, incoming, limits.request_timeout).await?,
+    };
     told.learn(&request);
     server.require_authentication_certificate()?;
     let conf = server.valid_global_conf(now)?;
@@ -151,9 +150,7 @@ async fn relay(
     server.timestamping_gate(now)?;
     let candidates = peers::candidates(&conf, request.service.client(), request.target.as_ref())?;
     let _share = take_share(server, &request)?;
-    let limits = &settings.limits;
-    let start = body::start(incoming, limits.inline_body, limits.request_timeout).await;
-    let start = start.map_err(|e| body_fault(&e))?;
+    let start = attachments.start(limits.inline_body).await?;
     let mut peer = connect(server, &candidates, &request, &conf).await?;
 
     let observed = &told.observed;
@@ -161,19 +158,37 @@ async fn relay(
     let sending = Sending::new(server, &request, &head.headers, &conf)?.observed_by(observed);
     observed.request_out();
     let (answer, sent) = match start {
-        Start::Whole(body) => sending.send_whole(&mut peer, body, &candidates, &conf).await?,
-        Start::More(chunks, rest) => sending.send_streamed(&mut peer, chunks, rest).await?,
+        Start::Whole(pieces) => sending.send_whole(&mut peer, pieces, &candidates, &conf).await?,
+        Start::More(pieces, rest) => sending.send_streamed(&mut peer, pieces, rest).await?,
     };
     observed.response_in();
-    let request_hash = rest::request_hash(&sent.block, sent.body_digest.as_deref());
-    let received = read_answer(server, answer).await?;
-    observed.rest_response_size(received.block.len(), received.body_length());
+    let request_hash = request.hash(&sent.digests);
+    let answer = read_answer(server, &request, answer).await?;
+    observed.response_size(answer.received.message.len(), &answer.received.attachments);
     server.give_back(peer);
     // The answer may have taken its time: what holds now counts.
     let conf = server.valid_global_conf(OffsetDateTime::now_utc())?;
-    let response = judge_answer(server, &conf, &request, &request_hash, &received)?;
-    observed.status(response.status);
-    log_answer(server, &request, &sent.server, received, response).await
+    let response = judge_answer(server, &conf, &request, &request_hash, &answer.received)?;
+    if let Answer::Rest(response, _) = &response {
+        observed.status(response.status);
+    }
+    log_answer(server, &request, &sent.server, answer, response).await
+}
+
+/// The request of a SOAP client program, which sends it by `POST`.
+async fn read_soap(
+    head: &Parts,
+    incoming: Source,
+    idle: Duration,
+) -> Result<(Asked, parts::Parts), Fault> {
+    if head.method != Method::POST {
+        let text = format!(
+            "Must use POST request method instead of {} (SOAP), or a path that begins with /r1/ (REST)",
+            head.method
+        );
+        return Err(Fault::new(codes::INVALID_HTTP_METHOD, text).with_prefix(codes::CLIENT));
+    }
+    message::read_soap_request(head, incoming, idle).await
 }
 
 fn read_request(head: &Parts, instance: &str) -> Result<RestRequest, Fault> {
@@ -226,7 +241,7 @@ pub(crate) fn judge_caller(
 }
 
 /// The message's part in what may be in flight to its provider.
-fn take_share(server: &Server, request: &RestRequest) -> Result<Share, Fault> {
+fn take_share(server: &Server, request: &Asked) -> Result<Share, Fault> {
     let provider = request.service.client();
     server.shares.take(provider).ok_or_else(|| {
         let text = format!(
@@ -241,7 +256,7 @@ fn take_share(server: &Server, request: &RestRequest) -> Result<Share, Fault> {
 async fn connect(
     server: &Server,
     candidates: &[Candidate],
-    request: &RestRequest,
+    request: &Asked,
     conf: &Arc<GlobalConf>,
 ) -> Result<Peer, Fault> {
     let provider = request.service.client();
@@ -271,7 +286,7 @@ fn connect_fault(error: &ConnectError) -> Fault {
 }
 
 /// When the client asked for a certain server, another one of the same provider must not answer in its place.
-fn judge_target(request: &RestRequest, peer: &Peer, conf: &GlobalConf) -> Result<(), Fault> {
+fn judge_target(request: &Asked, peer: &Peer, conf: &GlobalConf) -> Result<(), Fault> {
     let Some(target) = &request.target else { return Ok(()) };
     let shown = peer.certificates.first().and_then(|c| conf.server_by_auth_certificate(c));
     if shown.is_some_and(|server| server.id == *target) {
@@ -282,8 +297,25 @@ fn judge_target(request: &RestRequest, peer: &Peer, conf: &GlobalConf) -> Result
     Err(Fault::new(codes::SSL_AUTHENTICATION_FAILED, text))
 }
 
+/// What the provider's security server answered.
+struct Answered {
+    received: Received,
+    /// The service's own content type, for a SOAP answer.
+    content_type: String,
+}
+
+/// A message that answers a request, with the request that it answers.
+enum Answer<'r> {
+    Rest(Box<RestResponse>, &'r RestRequest),
+    Soap(Box<SoapMessage>, &'r SoapMessage),
+}
+
 /// Reads the provider's answer to its end; a fault in it becomes ours.
-async fn read_answer(server: &Arc<Server>, answer: Response<Incoming>) -> Result<Received, Fault> {
+async fn read_answer(
+    server: &Arc<Server>,
+    request: &Asked,
+    answer: Response<Incoming>,
+) -> Result<Answered, Fault> {
     let (head, incoming) = answer.into_parts();
     if head.status != StatusCode::OK {
         let text = format!(
@@ -295,40 +327,49 @@ async fn read_answer(server: &Arc<Server>, answer: Response<Incoming>) -> Result
     let content_type =
         head.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let broken = |fault: Fault| fault.with_prefix(codes::SERVICE_FAILED);
-    let limits = Limits::for_rest(rest::MAX_BLOCK_BYTES);
-    let decoder = Decoder::new(content_type, Expect::Response, limits)
+    let kind = request.message_kind();
+    let decoder = Decoder::new(content_type, Expect::Response, message::limits(kind))
         .map_err(|e| broken(transport_fault(&e)))?;
-    let idle: Duration = server.settings().peers.response_timeout;
-    let received = receive(
-        &mut Source::of_answer(incoming),
-        decoder,
-        || server.response_intake(),
-        |_, _| Ok(()),
-        idle,
-    )
-    .await;
-    // A fault that the peer sent has its prefix already, and keeps it.
+    let original = head.headers.get(envelope::ORIGINAL_CONTENT_TYPE);
+    let original = original.map(|v| rest::header_text(v.as_bytes())).unwrap_or_default();
+    let boundary = match kind {
+        MessageKind::Rest => None,
+        MessageKind::Soap => message::related_boundary(&original).map_err(broken)?,
+    };
+    let expected =
+        Expected { kind, fault: true, boundary, idle: server.settings().peers.response_timeout };
+    let mut incoming = Source::of_answer(incoming);
+    let received = receive(server, &mut incoming, decoder, expected, |_, _| Ok(())).await;
+    // A fault that the peer sent has its prefix already, and keeps it; a part that is not there is not broken.
     let received = received.map_err(|fault| {
         let theirs = fault.code().to_ascii_lowercase().starts_with("server.");
-        if theirs { fault } else { broken(fault) }
+        let missing = [codes::MISSING_SIGNATURE, codes::MISSING_SOAP, codes::MISSING_REST];
+        if theirs || missing.contains(&fault.code()) { fault } else { broken(fault) }
     })?;
     let algorithm = head.headers.get(envelope::HASH_ALGORITHM).and_then(|v| v.to_str().ok());
     if !algorithm.is_some_and(|name| name.eq_ignore_ascii_case("SHA-512")) {
         let text = "The provider's security server does not say that it digests with SHA-512";
         return Err(Fault::new(codes::INTERNAL_ERROR, text));
     }
-    Ok(received)
+    Ok(Answered { received, content_type: original })
 }
 
 /// Whether the answer is the provider's, and belongs to the request.
-fn judge_answer(
+fn judge_answer<'r>(
     server: &Server,
     conf: &Arc<GlobalConf>,
-    request: &RestRequest,
+    request: &'r Asked,
     request_hash: &str,
     received: &Received,
-) -> Result<RestResponse, Fault> {
-    let response = RestResponse::parse(&received.block)?;
+) -> Result<Answer<'r>, Fault> {
+    let answer = match &request.kind {
+        Kind::Rest(asked) => Answer::Rest(Box::new(RestResponse::parse(&received.message)?), asked),
+        Kind::Soap(call) => match Soap::read(&received.message) {
+            Ok(Soap::Message(response)) => Answer::Soap(response, &call.message),
+            Ok(Soap::Fault(fault)) => return Err(fault),
+            Err(fault) => return Err(fault.with_prefix(codes::SERVICE_FAILED)),
+        },
+    };
     let chain = received.chain.as_ref().map(|(result, chain)| (result, chain));
     received.with_parts(|parts| {
         let provider = request.service.client();
@@ -341,19 +382,38 @@ fn judge_answer(
             conf,
         )
     })?;
-    response.check_answers(request, request_hash)?;
-    Ok(response)
+    match &answer {
+        Answer::Rest(response, asked) => response.check_answers(asked, request_hash)?,
+        Answer::Soap(response, asked) => response.check_answers(asked, request_hash)?,
+    }
+    Ok(answer)
 }
 
 /// Keeps the record of the answer, and then answers.
 async fn log_answer(
     server: &Arc<Server>,
-    request: &RestRequest,
+    request: &Asked,
     whom: &str,
-    received: Received,
-    response: RestResponse,
+    answer: Answered,
+    response: Answer<'_>,
 ) -> Result<Response<Body>, Fault> {
-    let body = received.body.as_ref().map(Taken::reader);
+    let Answered { received, content_type } = answer;
+    let out = match response {
+        Answer::Rest(response, _) => {
+            let body = received.attachments.first().map(Taken::reader);
+            rest_answer(&response, body.map_or_else(crate::http::empty, body::Reader::into_body))?
+        }
+        Answer::Soap(..) => {
+            let readers = received.readers();
+            let part = received.part.clone().unwrap_or_default();
+            let message = received.message.clone();
+            let (content_type, body) =
+                related::for_information_system(message, &part, readers, &content_type)?;
+            let mut out = Response::new(body);
+            out.headers_mut().insert(CONTENT_TYPE, content_type);
+            out
+        }
+    };
     let record = NewRecord {
         time: OffsetDateTime::now_utc(),
         message_id: request.message_id.clone(),
@@ -363,19 +423,19 @@ async fn log_answer(
         owner: request.client.clone(),
         service: request.service.to_short(),
         peer: Some(whom.to_owned()),
-        message: received.block,
+        message: received.message,
         signature: received.signature,
         hash_chain_result: received.chain.as_ref().map(|(result, _)| result.clone()),
         hash_chain: received.chain.map(|(_, chain)| chain),
-        attachments: server.attachments(received.body),
+        attachments: server.attachments(received.attachments),
     };
     server.log(record).await?;
-    tracing::debug!(message_id = %request.message_id, service = %request.service, status = response.status, "request relayed");
-    answer(&response, body.map_or_else(crate::http::empty, body::Reader::into_body))
+    tracing::debug!(message_id = %request.message_id, service = %request.service, status = %out.status(), "request relayed");
+    Ok(out)
 }
 
 /// The provider's status, headers and body, as the information system gets them.
-fn answer(response: &RestResponse, body: Body) -> Result<Response<Body>, Fault> {
+fn rest_answer(response: &RestResponse, body: Body) -> Result<Response<Body>, Fault> {
     let mut out = Response::new(body);
     *out.status_mut() = StatusCode::from_u16(response.status)
         .map_err(|_| Fault::new(codes::INCONSISTENT_RESPONSE, "The response has no HTTP status"))?;
@@ -389,10 +449,4 @@ fn answer(response: &RestResponse, body: Body) -> Result<Response<Body>, Fault> 
         }
     }
     Ok(out)
-}
-
-/// What an intake of this server starts from; here so that both sides share its bounds.
-pub(crate) fn intake(server: &Server) -> Intake {
-    let settings = server.settings();
-    Intake::new(server.store(), settings.body_limit(), settings.limits.inline_body)
 }

@@ -18,15 +18,18 @@ pub mod download;
 pub mod globalconf_client;
 pub mod health;
 pub mod http;
+pub mod message;
 pub mod metrics;
 pub mod monitoring;
 pub mod ocsp_client;
 pub mod ocsp_exchange;
 pub mod outgoing;
+mod parts;
 pub mod peers;
 pub mod plain_lines;
 pub mod provider_side;
 pub mod receive;
+pub mod related;
 pub mod server;
 pub mod service_call;
 pub mod settings;
@@ -35,6 +38,7 @@ pub mod timestamper;
 pub mod tls;
 mod told;
 pub mod verification;
+mod writer;
 
 /// The version that other security servers are told: the generation of X-Road
 /// whose protocols are spoken, as a semantic version (some refuse what is not one).

@@ -7,39 +7,41 @@
 //! a SOAP fault alone; one that fails later, by a fault in place of the
 //! signature (X-Road message transport protocol 3).
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod answering;
+mod own;
 
-use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
 use causeway_globalconf::GlobalConf;
-use causeway_message::rest::{self, RestRequest, RestResponse};
+use causeway_message::rest::{self, RestRequest};
 use causeway_message::{Fault, codes, soap};
 use causeway_messagelog::{NewRecord, Side};
 use causeway_monitoring::ServerType;
 use causeway_pki::Certificate;
-use causeway_signature::batch::MessageSignature;
-use causeway_transport::{Decoder, Encoder, Expect, Limits, envelope, media};
+use causeway_transport::{Decoder, Expect, MessageKind, envelope};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response};
 use time::OffsetDateTime;
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::access;
-use crate::body::{self, Reader, Source, Start, Taken};
-use crate::client_side::{new_encoder, write_part, write_signature};
-use crate::http::case::{self, Spelling};
+use crate::body::{Source, Taken};
 use crate::http::serve::Caller;
 use crate::http::{Body, full};
+use crate::message::{self, Asked, Kind};
 use crate::monitoring::Observed;
-use crate::receive::{Received, body_fault, part_digests, receive, transport_fault};
+use crate::parts::digests;
+use crate::receive::{Arrived, Expected, Received, receive, transport_fault};
 use crate::server::Server;
+use crate::service_call::Attachments;
 use crate::settings::{Client, Service, Settings};
 use crate::told::Told;
 
-/// How many pieces of a streamed answer wait for the network.
-const STREAM_DEPTH: usize = 4;
+use answering::Answering;
+pub use own::{Made, MadeAnswer, OwnService};
 
 /// Answers a request of another security server. The HTTP status is always 200, for faults too.
 pub async fn handle(
@@ -92,36 +94,33 @@ async fn exchange(
     }
     let conf = server.valid_global_conf(now)?;
     let sender_identity = shown(caller)?;
-    let decoder = open_message(server, &head.headers)?;
+    let (expected, decoder) = open_message(server, &head.headers)?;
 
     let settings = server.settings();
     let mut parsed = None;
-    let idle: Duration = server.settings().limits.request_timeout;
-    let on_message = |ocsp: &[Bytes], block: &Bytes| {
-        let request = RestRequest::parse(block)?;
+    let on_message = |ocsp: &[Bytes], arrived: Arrived<'_>| {
+        let request = read_request(arrived, &head.headers)?;
         told.learn(&request);
-        request.refuse_repeated_identity()?;
         // What has no right does not get its body taken in.
         judge_sender(server, &request, sender_identity, ocsp, now, &conf)?;
-        judge_access(&settings, &request, &conf)?;
+        judge_target(server, &settings, &request, &conf)?;
         server.timestamping_gate(now)?;
         parsed = Some(request);
         Ok(())
     };
-    let received =
-        receive(&mut incoming, decoder, || server.request_intake(), on_message, idle).await?;
+    let received = receive(server, &mut incoming, decoder, expected, on_message).await?;
     let mut request = parsed
         .ok_or_else(|| Fault::new(codes::MISSING_REST, "Request does not have REST message"))?;
     adopt_request_id(&mut request, &head.headers)?;
     told.observed.request_id(&request.request_id);
-    told.observed.rest_request_size(received.block.len(), received.body_length());
+    told.observed.request_size(received.message.len(), &received.attachments);
     // A body may have taken its time: what holds now counts, not what held when it began.
     let now = OffsetDateTime::now_utc();
     let conf = server.valid_global_conf(now)?;
     judge_sender(server, &request, sender_identity, &received.ocsp, now, &conf)?;
 
     let settings = server.settings();
-    let (provider, service) = judge_access(&settings, &request, &conf)?;
+    let target = judge_target(server, &settings, &request, &conf)?;
     judge_signature(server, &request, &received, now, &conf)?;
     server.timestamping_gate(now)?;
     let server_of_sender =
@@ -129,7 +128,7 @@ async fn exchange(
             told.observed.other_server(s.address.as_deref());
             s.id.to_short()
         });
-    let (request_hash, body) =
+    let (request_hash, attachments) =
         log_request(server, &request, server_of_sender.clone(), received).await?;
 
     let answering = Answering {
@@ -140,10 +139,46 @@ async fn exchange(
         told: told.clone(),
     };
     told.observed.request_out();
-    let answer = server.services.call(provider, &service, &answering.request, body).await?;
-    told.observed.response_in();
-    told.observed.status(answer.status().as_u16());
-    answering.send_back(answer, &service).await
+    let answer = match target {
+        Target::Service(provider, service) => {
+            let call = server.services.call(provider, &service, &answering.request, attachments);
+            let came = call.await.map_err(|fault| answering.of_service(fault))?;
+            told.observed.response_in();
+            told.observed.http_status(came.status().as_u16());
+            answering.read(came, &service).await.map_err(|fault| answering.of_service(fault))?
+        }
+        Target::Own(own, provider) => {
+            let made = own.answer(server, provider, &answering.request, &attachments, &conf);
+            let made = made.await?;
+            told.observed.response_in();
+            answering.take_over(made)?
+        }
+    };
+    answering.send_back(answer).await
+}
+
+/// Who answers a request.
+enum Target<'s> {
+    /// An information system of the provider.
+    Service(&'s Client, Arc<Service>),
+    /// This server itself.
+    Own(Arc<dyn OwnService>, &'s Client),
+}
+
+/// Reads the message's own part.
+fn read_request(arrived: Arrived<'_>, headers: &HeaderMap) -> Result<Asked, Fault> {
+    match arrived {
+        Arrived::Rest(block) => {
+            let request = RestRequest::parse(block)?;
+            request.refuse_repeated_identity()?;
+            Ok(Asked::from_rest(block.clone(), request))
+        }
+        Arrived::Soap(part, envelope) => message::parse_soap_request(part, envelope, headers)
+            .map_err(|fault| match fault.code() {
+                codes::MISSING_SOAP => fault,
+                _ => fault.with_prefix(codes::SERVICE_FAILED),
+            }),
+    }
 }
 
 /// The address of the sender's server in the global configuration, if it showed who it is.
@@ -164,15 +199,26 @@ fn shown(caller: &Caller) -> Result<&[Certificate], Fault> {
 }
 
 /// Checks the envelope and prepares to read the parts.
-fn open_message(server: &Server, headers: &HeaderMap) -> Result<Decoder, Fault> {
+fn open_message(server: &Server, headers: &HeaderMap) -> Result<(Expected, Decoder), Fault> {
     let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
     if let Some(least) = &server.settings().peers.min_supported_version {
         judge_version(header(envelope::PROXY_VERSION), least)?;
     }
-    if header(envelope::MESSAGE_TYPE) != Some(envelope::MESSAGE_TYPE_REST) {
-        let text = "This security server relays REST messages; the message sent is not one";
-        return Err(Fault::new(codes::SERVICE_TYPE, text));
-    }
+    let latin = |name: &str| headers.get(name).map(|v| rest::header_text(v.as_bytes()));
+    // What does not say that it is REST is SOAP.
+    let kind = match header(envelope::MESSAGE_TYPE) {
+        Some(envelope::MESSAGE_TYPE_REST) => MessageKind::Rest,
+        _ => MessageKind::Soap,
+    };
+    let boundary = match kind {
+        MessageKind::Rest => None,
+        MessageKind::Soap => {
+            soap::check_soap_action(latin(envelope::ORIGINAL_SOAP_ACTION).as_deref())?;
+            let original = latin(envelope::ORIGINAL_CONTENT_TYPE).unwrap_or_default();
+            message::related_boundary(&original)
+                .map_err(|fault| fault.with_prefix(codes::SERVICE_FAILED))?
+        }
+    };
     match header(envelope::HASH_ALGORITHM) {
         Some(name) if name.eq_ignore_ascii_case("SHA-512") => {}
         Some(name) => {
@@ -189,12 +235,11 @@ fn open_message(server: &Server, headers: &HeaderMap) -> Result<Decoder, Fault> 
             ));
         }
     }
-    Decoder::new(
-        header(CONTENT_TYPE.as_str()).unwrap_or_default(),
-        Expect::Request,
-        Limits::for_rest(rest::MAX_BLOCK_BYTES),
-    )
-    .map_err(|e| transport_fault(&e).with_prefix(codes::SERVICE_FAILED))
+    let content_type = header(CONTENT_TYPE.as_str()).unwrap_or_default();
+    let decoder = Decoder::new(content_type, Expect::Request, message::limits(kind))
+        .map_err(|e| transport_fault(&e).with_prefix(codes::SERVICE_FAILED))?;
+    let idle = server.settings().limits.request_timeout;
+    Ok((Expected { kind, fault: false, boundary, idle }, decoder))
 }
 
 /// Whether the sender's version is at least the one that the operator asks for.
@@ -218,34 +263,39 @@ fn judge_version(version: Option<&str>, least: &str) -> Result<(), Fault> {
     Err(Fault::new(codes::CLIENT_PROXY_VERSION_NOT_SUPPORTED, text))
 }
 
-/// The service that the request asks for, when the client may use it so.
-fn judge_access<'s>(
+/// Who is to answer: a service, when the client may use it so, or this server itself.
+fn judge_target<'s>(
+    server: &Server,
     settings: &'s Settings,
-    request: &RestRequest,
+    request: &Asked,
     conf: &GlobalConf,
-) -> Result<(&'s Client, Arc<Service>), Fault> {
+) -> Result<Target<'s>, Fault> {
     let id = request.service.client();
     let provider = settings
         .clients
         .get(id)
         .filter(|c| c.registered)
         .ok_or_else(|| Fault::new(codes::UNKNOWN_MEMBER, format!("Client '{id}' not found")))?;
-    let service = access::judge(
-        &request.client,
-        provider,
-        request.service.code(),
-        &request.verb,
-        &request.service_path,
-        conf,
-    )?;
-    Ok((provider, service))
+    if let Some(own) = server.own_service(request) {
+        return Ok(Target::Own(own, provider));
+    }
+    let (client, service) = (&request.client, &request.service);
+    let service = match &request.kind {
+        Kind::Rest(rest) => {
+            access::judge(client, provider, service.code(), &rest.verb, &rest.service_path, conf)?
+        }
+        Kind::Soap(_) => {
+            access::judge_soap(client, provider, service.code(), service.version(), conf)?
+        }
+    };
+    Ok(Target::Service(provider, service))
 }
 
 /// The checks that need no more than the header block: the provider is a
 /// client of this server, and the sender's TLS certificate may speak for the client.
 fn judge_sender(
     server: &Server,
-    request: &RestRequest,
+    request: &Asked,
     shown: &[Certificate],
     ocsp: &[Bytes],
     now: OffsetDateTime,
@@ -268,7 +318,7 @@ fn judge_sender(
 ///
 /// # Errors
 /// `invalid_message` when the two differ.
-fn adopt_request_id(request: &mut RestRequest, headers: &HeaderMap) -> Result<(), Fault> {
+fn adopt_request_id(request: &mut Asked, headers: &HeaderMap) -> Result<(), Fault> {
     let id = headers.get(envelope::REQUEST_ID).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if request.request_id.is_empty() && id.len() <= 255 {
         request.request_id = id.to_owned();
@@ -282,7 +332,7 @@ fn adopt_request_id(request: &mut RestRequest, headers: &HeaderMap) -> Result<()
 
 fn judge_signature(
     server: &Server,
-    request: &RestRequest,
+    request: &Asked,
     received: &Received,
     now: OffsetDateTime,
     conf: &Arc<GlobalConf>,
@@ -300,16 +350,18 @@ fn judge_signature(
     })
 }
 
-/// Keeps the record of the request; gives the request hash, and the body for the service.
+/// Keeps the record of the request; gives the request hash, and the attachments for the service.
 async fn log_request(
     server: &Arc<Server>,
-    request: &RestRequest,
+    request: &Asked,
     peer: Option<String>,
     received: Received,
-) -> Result<(String, Option<Reader>), Fault> {
-    let hash =
-        rest::request_hash(&received.block, received.body.as_ref().map(|b| b.digest.as_slice()));
-    let body = received.body.as_ref().map(Taken::reader);
+) -> Result<(String, Attachments), Fault> {
+    let hash = request.hash(&digests(&received.attachments));
+    let attachments = match request.kind {
+        Kind::Rest(_) => Attachments::Body(received.attachments.first().map(Taken::reader)),
+        Kind::Soap(_) => Attachments::Parts(received.readers()),
+    };
     let record = NewRecord {
         time: OffsetDateTime::now_utc(),
         message_id: request.message_id.clone(),
@@ -319,231 +371,14 @@ async fn log_request(
         owner: request.service.client().clone(),
         service: request.service.to_short(),
         peer,
-        message: received.block,
+        message: received.message,
         signature: received.signature,
         hash_chain_result: received.chain.as_ref().map(|(result, _)| result.clone()),
         hash_chain: received.chain.map(|(_, chain)| chain),
-        attachments: server.attachments(received.body),
+        attachments: server.attachments(received.attachments),
     };
     server.log(record).await?;
-    Ok((hash, body))
-}
-
-/// A request that was accepted and logged, and waits for its answer.
-struct Answering {
-    server: Arc<Server>,
-    request: RestRequest,
-    request_hash: String,
-    peer: Option<String>,
-    told: Told,
-}
-
-impl Answering {
-    /// Sends the service's answer back: whole when it is short, else piece by piece while it arrives.
-    async fn send_back(
-        self,
-        answer: Response<Incoming>,
-        service: &Service,
-    ) -> Result<Response<Body>, Fault> {
-        let (head, incoming) = answer.into_parts();
-        let headers = head
-            .headers
-            .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), rest::header_text(value.as_bytes())));
-        let headers =
-            case::restore_answer(head.extensions.get::<Spelling>(), head.status.as_u16(), headers);
-        let reason = head
-            .extensions
-            .get::<hyper::ext::ReasonPhrase>()
-            .map(|r| rest::header_text(r.as_bytes()))
-            .unwrap_or_else(|| head.status.canonical_reason().unwrap_or_default().to_owned());
-        let response = RestResponse::from_http(
-            head.status.as_u16(),
-            &reason,
-            headers,
-            &self.request,
-            &self.request_hash,
-        );
-        let has_entity = self.request.verb != "HEAD"
-            && !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-            && !head.status.is_informational();
-        let inline = self.server.settings().limits.inline_body;
-        let reading = tokio::time::timeout(
-            service.timeout,
-            body::start(Source::of_answer(incoming), inline, service.timeout),
-        )
-        .await;
-        let start = reading.map_err(|_| stopped(service))?.map_err(|e| body_fault(&e))?;
-        match start {
-            Start::Whole(body) => {
-                self.send_whole(response, body.or_else(|| has_entity.then(Bytes::new))).await
-            }
-            Start::More(chunks, rest) => {
-                self.send_streamed(response, chunks, rest, service.timeout)
-            }
-        }
-    }
-
-    async fn send_whole(
-        self,
-        response: RestResponse,
-        body: Option<Bytes>,
-    ) -> Result<Response<Body>, Fault> {
-        let limit = self.server.settings().body_limit();
-        if body.as_ref().is_some_and(|b| b.len() as u64 > limit) {
-            return Err(body_fault(&body::BodyError::TooLong(limit)));
-        }
-        let block = response.to_block();
-        let signature = self.sign_and_log(&block, body.clone().map(Taken::of_bytes)).await?;
-        let mut encoder = new_encoder()?;
-        let content_type = encoder.content_type();
-        let mut out = BytesMut::with_capacity(
-            2048 + signature.signature.len() + body.as_ref().map_or(0, Bytes::len),
-        );
-        write_part(&mut encoder, media::REST_RESPONSE, &block, &mut out)?;
-        if let Some(body) = body {
-            write_part(&mut encoder, media::REST_BODY, &body, &mut out)?;
-        }
-        write_signature(&mut encoder, &signature, &mut out)?;
-        out.extend_from_slice(&encoder.end());
-        tracing::debug!(message_id = %self.told.message_id, service = %self.told.service, status = response.status, "request answered");
-        message(&content_type, full(out.freeze()))
-    }
-
-    fn send_streamed(
-        self,
-        response: RestResponse,
-        chunks: Vec<Bytes>,
-        rest: Source,
-        idle: Duration,
-    ) -> Result<Response<Body>, Fault> {
-        let mut encoder = new_encoder()?;
-        let content_type = encoder.content_type();
-        let block = response.to_block();
-        let mut opening = BytesMut::new();
-        write_part(&mut encoder, media::REST_RESPONSE, &block, &mut opening)?;
-        opening.extend_from_slice(
-            &encoder.part_header(media::REST_BODY, &[]).map_err(|e| transport_fault(&e))?,
-        );
-        let (pieces, body) = body::channel(STREAM_DEPTH, None);
-        // Runs on its own so that the answer can begin; it ends with the connection, at the latest.
-        tokio::spawn(async move {
-            let closing = match self
-                .pump(&mut encoder, opening.freeze(), &block, chunks, rest, idle, &pieces)
-                .await
-            {
-                Ok(evidence) => evidence,
-                Err(Stop::Failed(fault)) => {
-                    encoder.fault(&soap::write_fault(&finished(&self.server, fault, &self.told)))
-                }
-                Err(Stop::Gone) => {
-                    tracing::info!(message_id = %self.told.message_id, "the other security server went away before the answer was complete");
-                    return;
-                }
-            };
-            for piece in [closing, encoder.end()] {
-                if body::send(&pieces, piece, idle).await.is_err() {
-                    tracing::info!(message_id = %self.told.message_id, "the other security server went away before the end of the answer");
-                    return body::break_off(&pieces, "the answer is not complete".into()).await;
-                }
-            }
-        });
-        message(&content_type, body)
-    }
-
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "one step of the road, cut out so that its failures have one place"
-    )]
-    async fn pump(
-        &self,
-        encoder: &mut Encoder,
-        opening: Bytes,
-        block: &Bytes,
-        chunks: Vec<Bytes>,
-        mut rest: Source,
-        idle: Duration,
-        pieces: &mpsc::Sender<Result<Bytes, std::io::Error>>,
-    ) -> Result<Bytes, Stop> {
-        body::send(pieces, opening, idle).await.map_err(|_| Stop::Gone)?;
-        let mut intake = self.server.request_intake();
-        let mut waiting = chunks.into_iter();
-        loop {
-            let chunk = match waiting.next() {
-                Some(chunk) => chunk,
-                None => match tokio::time::timeout(idle, rest.next()).await {
-                    Ok(Ok(Some(chunk))) => chunk,
-                    Ok(Ok(None)) => break,
-                    Ok(Err(error)) => return Err(Stop::Failed(body_fault(&error))),
-                    Err(_) => {
-                        let text = format!(
-                            "The service {} stopped sending its answer",
-                            self.request.service
-                        );
-                        return Err(Stop::Failed(Fault::new(codes::IO_ERROR, text)));
-                    }
-                },
-            };
-            self.server.take_in(&mut intake, &chunk)?;
-            body::send(pieces, chunk, idle).await.map_err(|_| Stop::Gone)?;
-        }
-        let taken = intake.finish().map_err(|e| body_fault(&e))?;
-        let signature = self.sign_and_log(block, Some(taken)).await?;
-        let mut closing = BytesMut::new();
-        write_signature(encoder, &signature, &mut closing)?;
-        Ok(closing.freeze())
-    }
-
-    /// Signs, and keeps the record: no answer leaves with a signature that the log does not hold.
-    async fn sign_and_log(
-        &self,
-        block: &Bytes,
-        body: Option<Taken>,
-    ) -> Result<MessageSignature, Fault> {
-        let length = body.as_ref().map_or(0, |body| body.length);
-        self.told.observed.rest_response_size(block.len(), length);
-        let provider = self.request.service.client();
-        let signer = self.server.signers.of(provider.member())?;
-        let parts = part_digests(block, body.as_ref().map(|b| b.digest.as_slice()));
-        let signature = signer.sign(parts).await?;
-        let record = NewRecord {
-            time: OffsetDateTime::now_utc(),
-            message_id: self.request.message_id.clone(),
-            request_id: Some(self.request.request_id.clone()),
-            response: true,
-            side: Side::Provider,
-            owner: provider.clone(),
-            service: self.request.service.to_short(),
-            peer: self.peer.clone(),
-            message: block.clone(),
-            signature: signature.signature.clone(),
-            hash_chain_result: signature.hash_chain_result.clone(),
-            hash_chain: signature.hash_chain.clone(),
-            attachments: self.server.attachments(body),
-        };
-        self.server.log(record).await?;
-        self.told.observed.answered();
-        Ok(signature)
-    }
-}
-
-/// Why a streamed answer ended early.
-enum Stop {
-    /// It failed here: the other server is told.
-    Failed(Fault),
-    /// The other server went away.
-    Gone,
-}
-
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Self::Failed(fault)
-    }
-}
-
-fn stopped(service: &Service) -> Fault {
-    let text = format!("The service {} stopped sending its answer", service.id);
-    Fault::new(codes::IO_ERROR, text)
+    Ok((hash, attachments))
 }
 
 fn message(content_type: &str, body: Body) -> Result<Response<Body>, Fault> {

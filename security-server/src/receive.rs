@@ -1,5 +1,5 @@
 //! Reading a message that another security server sends: its parts in order,
-//! the body into memory or a spool file, everything bounded.
+//! attachments into memory or spool files, everything bounded.
 
 use std::time::Duration;
 
@@ -9,57 +9,72 @@ use causeway_pki::DigestAlgorithm;
 use causeway_signature::hashchain::{DigestValue, PartDigest};
 use causeway_signature::verify::{Content, Part};
 use causeway_signature::{MESSAGE, attachment_name};
-use causeway_transport::{Decoder, Event, MessageKind, TransportError};
+use causeway_transport::{
+    Boundary, BoundaryWatch, Decoder, Event, MessageKind, PartHeaders, TransportError,
+};
 
-use crate::body::{BodyError, Intake, Source, Taken};
+use crate::body::{BodyError, Source, Taken};
+use crate::parts::{Piece, Takings};
+use crate::related::Attachment;
+use crate::server::Server;
 
-/// A REST message with its evidence, read and not yet judged.
+/// A message with its evidence, read and not yet judged.
 #[derive(Debug)]
-pub struct Received {
+pub(crate) struct Received {
     /// OCSP responses for the sender's TLS certificates (requests only).
-    pub ocsp: Vec<Bytes>,
-    /// The header block.
-    pub block: Bytes,
-    /// The body, where there is a body part.
-    pub body: Option<Taken>,
+    pub(crate) ocsp: Vec<Bytes>,
+    /// The REST header block or the SOAP envelope.
+    pub(crate) message: Bytes,
+    /// The headers of the SOAP envelope's part.
+    pub(crate) part: Option<PartHeaders>,
+    /// The attachments, or the REST body where there is a body part.
+    pub(crate) attachments: Vec<Taken>,
+    /// The headers of the SOAP attachments, one for each.
+    pub(crate) attachment_headers: Vec<PartHeaders>,
     /// Chain result and chain of a batch signature.
-    pub chain: Option<(Bytes, Bytes)>,
+    pub(crate) chain: Option<(Bytes, Bytes)>,
     /// The signature document.
-    pub signature: Bytes,
+    pub(crate) signature: Bytes,
 }
 
 impl Received {
-    /// How long the REST body is, in bytes.
-    pub(crate) fn body_length(&self) -> u64 {
-        self.body.as_ref().map_or(0, |body| body.length)
+    /// Calls `with` with the parts that the signature must cover.
+    pub(crate) fn with_parts<T>(&self, with: impl FnOnce(&[Part<'_>]) -> T) -> T {
+        let named: Vec<(String, DigestValue)> = self
+            .attachments
+            .iter()
+            .zip(1..)
+            .map(|(taken, number)| {
+                let value = taken.digest.clone();
+                let digest = DigestValue { algorithm: DigestAlgorithm::Sha512, value };
+                (attachment_name(number), digest)
+            })
+            .collect();
+        let message = Part { name: MESSAGE, content: Content::Bytes(&self.message) };
+        let attachments = named.iter().map(|(name, d)| Part { name, content: Content::Digest(d) });
+        with(&std::iter::once(message).chain(attachments).collect::<Vec<_>>())
     }
 
-    /// Calls `with` with the parts that the signature must cover.
-    pub fn with_parts<T>(&self, with: impl FnOnce(&[Part<'_>]) -> T) -> T {
-        let message = Part { name: MESSAGE, content: Content::Bytes(&self.block) };
-        match &self.body {
-            None => with(&[message]),
-            Some(body) => {
-                let digest =
-                    DigestValue { algorithm: DigestAlgorithm::Sha512, value: body.digest.clone() };
-                let name = attachment_name(1);
-                with(&[message, Part { name: &name, content: Content::Digest(&digest) }])
-            }
-        }
+    /// The SOAP attachments for an information system.
+    pub(crate) fn readers(&self) -> Vec<Attachment> {
+        let readers = self.attachments.iter().map(Taken::reader);
+        self.attachment_headers.iter().cloned().zip(readers).collect()
     }
 }
 
 /// The digests of a message's parts, for signing it.
-pub fn part_digests(block: &[u8], body_digest: Option<&[u8]>) -> Vec<PartDigest> {
+pub(crate) fn part_digests(message: &[u8], attachments: &[Taken]) -> Vec<PartDigest> {
     let message =
-        PartDigest { name: MESSAGE.into(), digest: DigestAlgorithm::Sha512.digest(block) };
-    let body =
-        body_digest.map(|digest| PartDigest { name: attachment_name(1), digest: digest.to_vec() });
-    std::iter::once(message).chain(body).collect()
+        PartDigest { name: MESSAGE.into(), digest: DigestAlgorithm::Sha512.digest(message) };
+    let attachments = attachments.iter().zip(1..).map(|(taken, number)| PartDigest {
+        name: attachment_name(number),
+        digest: taken.digest.clone(),
+    });
+    std::iter::once(message).chain(attachments).collect()
 }
 
 /// The fault of a body that could not be taken in.
-pub fn body_fault(error: &BodyError) -> Fault {
+pub(crate) fn body_fault(error: &BodyError) -> Fault {
     match error {
         BodyError::Read(_) => Fault::new(codes::IO_ERROR, error.to_string()),
         BodyError::TooLong(limit) => Fault::new(
@@ -73,66 +88,135 @@ pub fn body_fault(error: &BodyError) -> Fault {
 }
 
 /// The fault of a multipart that does not follow the protocol.
-pub fn transport_fault(error: &TransportError) -> Fault {
+pub(crate) fn transport_fault(error: &TransportError) -> Fault {
     Fault::new(error.code(), error.to_string())
 }
 
-/// Reads a REST message to its end. `on_message` sees OCSP responses and
-/// header block as soon as they are there, so that a message that must not
-/// pass is refused before its body is read.
+/// The message's own part, as it comes in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Arrived<'m> {
+    /// A REST header block.
+    Rest(&'m Bytes),
+    /// A SOAP envelope, and the headers of its part.
+    Soap(&'m PartHeaders, &'m Bytes),
+}
+
+/// What is expected of another server.
+pub(crate) struct Expected {
+    /// Which kind of message.
+    pub(crate) kind: MessageKind,
+    /// Whether it may be a fault instead.
+    pub(crate) fault: bool,
+    /// A boundary of the information system's that must not stand in what is signed.
+    pub(crate) boundary: Option<Boundary>,
+    /// How long the sender may send nothing.
+    pub(crate) idle: Duration,
+}
+
+/// Reads a message to its end. `on_message` sees OCSP responses and the message's own part as soon
+/// as they are there, so that a message that must not pass is refused before its attachments are read.
 ///
 /// # Errors
-/// The decoder's codes; `io_error` when the sender stops, or sends nothing
-/// for `idle`; what `on_message` says; and the sender's own fault when it
-/// sends one instead.
-pub async fn receive(
+/// The decoder's codes; `io_error` when the sender stops, or sends nothing for a while; what
+/// `on_message` says; and the sender's own fault when it may send one instead.
+pub(crate) async fn receive(
+    server: &Server,
     incoming: &mut Source,
     mut decoder: Decoder,
-    intake: impl Fn() -> Intake,
-    mut on_message: impl FnMut(&[Bytes], &Bytes) -> Result<(), Fault>,
-    idle: Duration,
+    expected: Expected,
+    mut on_message: impl FnMut(&[Bytes], Arrived<'_>) -> Result<(), Fault>,
 ) -> Result<Received, Fault> {
+    let missing = || match expected.kind {
+        MessageKind::Rest => Fault::new(codes::MISSING_REST, "The message has no REST part"),
+        MessageKind::Soap => Fault::new(codes::MISSING_SOAP, "The message has no SOAP part"),
+    };
+    let mut watch = expected.boundary.as_ref().map(BoundaryWatch::new);
+    let mut watched = |data: &Bytes, begins: bool| match &mut watch {
+        None => Ok(()),
+        Some(watch) => {
+            if begins {
+                watch.begin_part();
+            }
+            if watch.sees_boundary(data) {
+                let text =
+                    "The boundary of the original content type stands in a part of the message";
+                return Err(Fault::new(codes::INVALID_MESSAGE, text));
+            }
+            Ok(())
+        }
+    };
     let mut ocsp = Vec::new();
-    let mut block = None;
-    let mut taking: Option<Intake> = None;
-    let mut body = None;
+    let (mut message, mut part) = (None, None);
+    let mut takings = Takings::new(server, true);
+    let mut in_body = false;
+    let mut headers_of = Vec::new();
     let (mut result, mut chain, mut signature) = (None, None, None);
     loop {
         while let Some(event) = decoder.next_event().map_err(|e| transport_fault(&e))? {
             match event {
                 Event::OcspResponse(der) => ocsp.push(der),
-                Event::RestMessage(bytes) => {
-                    on_message(&ocsp, &bytes)?;
-                    block = Some(bytes);
+                Event::RestMessage(bytes) if expected.kind == MessageKind::Rest => {
+                    on_message(&ocsp, Arrived::Rest(&bytes))?;
+                    message = Some(bytes);
                 }
-                Event::BodyChunk(bytes) => {
-                    taking.get_or_insert_with(&intake).push(&bytes).map_err(|e| body_fault(&e))?;
+                Event::SoapMessage { headers, bytes } if expected.kind == MessageKind::Soap => {
+                    watched(&bytes, true)?;
+                    on_message(&ocsp, Arrived::Soap(&headers, &bytes))?;
+                    (message, part) = (Some(bytes), Some(headers));
                 }
-                Event::BodyEnd => {
-                    let taken = taking.take().unwrap_or_else(&intake);
-                    body = Some(taken.finish().map_err(|e| body_fault(&e))?);
-                }
-                Event::HashChainResult(bytes) => result = Some(bytes),
-                Event::HashChain(bytes) => chain = Some(bytes),
-                Event::Signature(bytes) => signature = Some(bytes),
-                Event::Fault(bytes) => {
-                    return Err(causeway_message::soap::read_fault(&bytes).unwrap_or_else(|e| e));
-                }
+                Event::RestMessage(_) => return Err(missing()),
                 Event::SoapMessage { .. } => {
                     let text = "A SOAP message was sent as a REST message";
                     return Err(Fault::new(codes::INVALID_MESSAGE, text));
                 }
+                Event::BodyChunk(bytes) => {
+                    if !std::mem::replace(&mut in_body, true) {
+                        takings.take(&Piece::Begin(None))?;
+                    }
+                    takings.take(&Piece::Data(bytes))?;
+                }
+                Event::BodyEnd => {
+                    if !std::mem::take(&mut in_body) {
+                        takings.take(&Piece::Begin(None))?;
+                    }
+                    takings.take(&Piece::End)?;
+                }
+                Event::AttachmentStart(headers) => {
+                    watched(&Bytes::new(), true)?;
+                    headers_of.push(headers);
+                    takings.take(&Piece::Begin(None))?;
+                }
+                Event::AttachmentChunk(bytes) => {
+                    watched(&bytes, false)?;
+                    takings.take(&Piece::Data(bytes))?;
+                }
+                Event::AttachmentEnd => takings.take(&Piece::End)?,
+                Event::HashChainResult(bytes) => result = Some(bytes),
+                Event::HashChain(bytes) => chain = Some(bytes),
+                Event::Signature(bytes) => signature = Some(bytes),
+                Event::Fault(bytes) if expected.fault => {
+                    return Err(causeway_message::soap::read_fault(&bytes).unwrap_or_else(|e| e));
+                }
+                Event::Fault(_) => return Err(missing()),
                 Event::End => {
-                    decoder.require_complete(MessageKind::Rest).map_err(|e| transport_fault(&e))?;
-                    let (Some(block), Some(signature)) = (block, signature) else {
-                        return Err(Fault::new(codes::MISSING_REST, "The message is not complete"));
+                    decoder.require_complete(expected.kind).map_err(|e| transport_fault(&e))?;
+                    let (Some(message), Some(signature)) = (message, signature) else {
+                        return Err(missing());
                     };
-                    return Ok(Received { ocsp, block, body, chain: result.zip(chain), signature });
+                    return Ok(Received {
+                        ocsp,
+                        message,
+                        part,
+                        attachments: takings.finish(),
+                        attachment_headers: headers_of,
+                        chain: result.zip(chain),
+                        signature,
+                    });
                 }
                 _ => {}
             }
         }
-        match tokio::time::timeout(idle, incoming.next()).await {
+        match tokio::time::timeout(expected.idle, incoming.next()).await {
             Ok(Ok(Some(bytes))) => decoder.push(bytes),
             Ok(Ok(None)) => decoder.end_of_input(),
             Ok(Err(error)) => return Err(body_fault(&error)),

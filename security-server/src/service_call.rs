@@ -12,7 +12,7 @@ use causeway_message::rest::{RestRequest, header_bytes};
 use causeway_message::{Fault, codes};
 use causeway_pki::Certificate;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::client::legacy::Client as HttpClient;
@@ -27,6 +27,8 @@ use crate::body::Reader;
 use crate::http::Body;
 use crate::http::case::{Recorder, Spelling};
 use crate::http::patient::Patient;
+use crate::message::{Asked, Kind, SOAP_ACTION, SoapCall};
+use crate::related::{Attachment, for_information_system};
 use crate::settings::{Client, Service};
 use crate::tls::{self, Identity};
 
@@ -36,6 +38,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const STALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long an idle connection to a service is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What follows a request on its way to the service.
+#[derive(Debug)]
+pub enum Attachments {
+    /// The body of a REST request, if it has one.
+    Body(Option<Reader>),
+    /// The attachments of a SOAP request.
+    Parts(Vec<Attachment>),
+}
 
 /// Digests of the certificates that a service may show; `None`: any certificate passes.
 type Accepted = Option<Vec<[u8; 32]>>;
@@ -64,15 +75,25 @@ impl ServiceCaller {
     /// # Errors
     /// X-Road's codes: `service_malformed_url`, `unknown_host`,
     /// `network_error`, `ssl_authentication_failed`, `io_error`.
-    pub async fn call(
+    pub(crate) async fn call(
         &self,
         provider: &Client,
         service: &Service,
-        request: &RestRequest,
-        body: Option<Reader>,
+        request: &Asked,
+        attachments: Attachments,
     ) -> Result<Response<Incoming>, Fault> {
-        let uri = address(service, request)?;
-        let request = http_request(uri, request, body)?;
+        let request = match (&request.kind, attachments) {
+            (Kind::Rest(rest), Attachments::Body(body)) => {
+                http_request(address(service, rest)?, rest, body)?
+            }
+            (Kind::Soap(call), Attachments::Parts(parts)) => {
+                soap_request(service, request.bytes.clone(), call, parts)?
+            }
+            _ => {
+                let text = "The attachments are not of the request's kind";
+                return Err(Fault::new(codes::INTERNAL_ERROR, text));
+            }
+        };
         let client = self.client(provider, service)?;
         match tokio::time::timeout(service.timeout, client.request(request)).await {
             Ok(Ok(response)) => Ok(response),
@@ -153,11 +174,7 @@ fn http_request(
         // RFC 9110 8.6: some services refuse these methods without it.
         out.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
-    if let Some(host) = uri.authority() {
-        let host = host.as_str().rsplit('@').next().unwrap_or_default();
-        out.headers_mut()
-            .insert(HOST, HeaderValue::from_str(host).map_err(|_| unusable("a host"))?);
-    }
+    insert_host(out.headers_mut(), &uri)?;
     for (name, value) in &request.headers {
         let name: HeaderName = name.parse().map_err(|_| unusable("a header name"))?;
         let value = HeaderValue::from_bytes(&header_bytes(value))
@@ -167,6 +184,43 @@ fn http_request(
     }
     *out.uri_mut() = uri;
     Ok(out)
+}
+
+/// A SOAP request as X-Road makes it: `POST` to the service's own address.
+fn soap_request(
+    service: &Service,
+    envelope: bytes::Bytes,
+    call: &SoapCall,
+    attachments: Vec<Attachment>,
+) -> Result<Request<Body>, Fault> {
+    let uri: Uri = service.url.parse().map_err(|e| {
+        let text = format!("The address of the service {} is not a URL: {e}", service.id);
+        Fault::new(codes::SERVICE_MALFORMED_URL, text)
+    })?;
+    let (content_type, body) =
+        for_information_system(envelope, &call.part, attachments, &call.content_type)?;
+    let mut out = Request::new(body);
+    *out.method_mut() = Method::POST;
+    let headers = out.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(""));
+    if let Some(action) = &call.action {
+        headers.insert(SOAP_ACTION, action.clone());
+    }
+    insert_host(headers, &uri)?;
+    *out.uri_mut() = uri;
+    Ok(out)
+}
+
+fn insert_host(headers: &mut hyper::HeaderMap, uri: &Uri) -> Result<(), Fault> {
+    if let Some(host) = uri.authority() {
+        let host = host.as_str().rsplit('@').next().unwrap_or_default();
+        let host = HeaderValue::from_str(host).map_err(|_| {
+            Fault::new(codes::INTERNAL_ERROR, "The request has a host that HTTP does not allow")
+        })?;
+        headers.insert(HOST, host);
+    }
+    Ok(())
 }
 
 fn failure(error: &hyper_util::client::legacy::Error, service: &Service) -> Fault {

@@ -1,9 +1,9 @@
 //! What the log tells of a message that failed.
 
 use causeway_message::Fault;
-use causeway_message::rest::RestRequest;
 use causeway_messagelog::Side;
 
+use crate::message::Asked;
 use crate::monitoring::Observed;
 
 /// What is known of a message so far.
@@ -17,12 +17,12 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// The header block was read.
-    pub(crate) fn learn(&mut self, request: &RestRequest) {
+    /// The message was read.
+    pub(crate) fn learn(&mut self, request: &Asked) {
         self.message_id.clone_from(&request.message_id);
         self.client = request.client.to_short();
         self.service = request.service.to_short();
-        self.observed.rest_request(request);
+        self.observed.asked(request);
     }
 
     /// A line in the log: the message failed with this fault.

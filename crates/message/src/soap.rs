@@ -94,7 +94,7 @@ pub struct RequestHash {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Soap {
     /// A request or response.
-    Message(SoapMessage),
+    Message(Box<SoapMessage>),
     /// A fault in place of one; it keeps its envelope.
     Fault(Fault),
 }
@@ -103,7 +103,7 @@ pub enum Soap {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// A response, as it is to be signed and sent: in UTF-8, with the request's hash.
-    Message(SoapMessage, Bytes),
+    Message(Box<SoapMessage>, Bytes),
     /// A fault; it keeps its envelope.
     Fault(Fault),
 }
@@ -131,7 +131,7 @@ impl SoapMessage {
     /// As [`Soap::read`]; a fault in place of a message is `invalid_message`.
     pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
         match Soap::read(bytes)? {
-            Soap::Message(message) => Ok(message),
+            Soap::Message(message) => Ok(*message),
             Soap::Fault(fault) => {
                 let text = format!("The SOAP message is a fault: {}", fault.message());
                 Err(Fault::new(codes::INVALID_MESSAGE, text))

@@ -3,8 +3,9 @@
 use std::io::{self, Write as _};
 
 use causeway_identifiers::ServiceId;
-use causeway_message::soap::IDENTIFIER_NS;
-use causeway_xml::Writer;
+use causeway_message::soap::{ENVELOPE_NS, IDENTIFIER_NS};
+use causeway_message::{Fault, codes};
+use causeway_xml::{Event, Events, Limits, Writer};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -128,4 +129,66 @@ fn service_id(w: &mut Writer, service: &ServiceId) {
 /// `xs:int`.
 fn whole(number: u64) -> String {
     i32::try_from(number).unwrap_or(i32::MAX).to_string()
+}
+
+/// The envelope of an answer: the request's, with this element in its body in place of the question,
+/// and its header as it is (X-Road's `SoapUtils.toResponse`; the request's hash is added by whoever sends it).
+///
+/// # Errors
+/// `client.invalid_request` for a request that is not UTF-8, not well-formed, or has no body.
+pub fn envelope(request: &[u8], body: &str) -> Result<String, Fault> {
+    let refused =
+        |text: String| Fault::new(codes::INVALID_REQUEST, text).with_prefix(codes::CLIENT);
+    let text = std::str::from_utf8(request)
+        .map_err(|_| refused("The question is not in UTF-8".to_owned()))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let failed = |e: causeway_xml::XmlError| refused(e.to_string());
+    let mut events = Events::new(text, &Limits::default()).map_err(failed)?;
+    let (mut depth, mut begin, mut end) = (0_usize, None, None);
+    while let Some(event) = events.next_event().map_err(failed)? {
+        match event {
+            Event::Start { name, at, .. } => {
+                depth += 1;
+                if depth == 2 && name.is(ENVELOPE_NS, "Body") {
+                    begin = Some(at.end);
+                }
+            }
+            Event::End { at } => {
+                if depth == 2 && begin.is_some() && end.is_none() {
+                    end = Some(at.start);
+                }
+                depth = depth.saturating_sub(1);
+            }
+            Event::Text { .. } => {}
+        }
+    }
+    let parts = begin
+        .zip(end)
+        .filter(|(begin, end)| begin <= end)
+        .and_then(|(begin, end)| Some((text.get(..begin)?, text.get(end..)?)));
+    let (before, after) = parts.ok_or_else(|| refused("The question has no body".to_owned()))?;
+    Ok(format!("{before}{body}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_keeps_the_requests_header() {
+        let request = |body: &str| {
+            format!(
+                "<e:Envelope xmlns:e=\"{ENVELOPE_NS}\">\n<e:Header><a> x</a></e:Header>{body}</e:Envelope>"
+            )
+        };
+        let asked = request("<e:Body> <q><e:Body/></q>\n</e:Body>");
+        let answer = envelope(asked.as_bytes(), "<a:b/>").unwrap();
+        assert_eq!(answer, request("<e:Body><a:b/></e:Body>"));
+        for wrong in [request(""), request("<e:Body/>"), "<a".to_owned()] {
+            assert_eq!(
+                envelope(wrong.as_bytes(), "").unwrap_err().code(),
+                "client.invalid_request"
+            );
+        }
+    }
 }

@@ -13,6 +13,31 @@ pub struct PartHeaders {
 }
 
 impl PartHeaders {
+    /// The headers of a part that has a content type and nothing else.
+    pub fn of_content_type(value: &str) -> Self {
+        Self { content_type: Some(value.to_owned()), others: Vec::new() }
+    }
+
+    /// The same headers with another content type.
+    #[must_use]
+    pub fn with_content_type(mut self, value: &str) -> Self {
+        self.content_type = Some(value.to_owned());
+        self
+    }
+
+    /// The same headers with one more, behind the others.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.others.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// How many bytes names and values have together.
+    pub fn length(&self) -> usize {
+        let others = self.others.iter().map(|(name, value)| name.len() + value.len());
+        self.content_type.as_ref().map_or(0, String::len) + others.sum::<usize>()
+    }
+
     /// The `Content-Type`, verbatim.
     pub fn content_type(&self) -> Option<&str> {
         self.content_type.as_deref()

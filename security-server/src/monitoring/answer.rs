@@ -5,7 +5,9 @@
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
-use causeway_identifiers::{ClientId, SecurityServerId, ServiceId};
+use bytes::Bytes;
+use causeway_globalconf::GlobalConf;
+use causeway_identifiers::ClientId;
 use causeway_message::{Fault, codes};
 use causeway_monitoring::environment::{
     CertificateKind, CertificateMetric, Metric, certificates, metrics_response,
@@ -16,80 +18,92 @@ use causeway_monitoring::request::{
 use causeway_monitoring::view::{MetricsView, View};
 use causeway_monitoring::{Recorder, response};
 use causeway_pki::Certificate;
+use causeway_transport::PartHeaders;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{Monitoring, now_ms};
+use crate::message::{Asked, Kind};
+use crate::provider_side::{Made, MadeAnswer, OwnService};
 use crate::server::Server;
+use crate::service_call::Attachments;
+use crate::settings::Client;
 
-/// An answer of the server itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The element that goes into the SOAP body; it declares its own namespaces.
-    pub body: String,
-    /// The attachment, if there is one; its content id is [`response::RECORDS_ID`], its media type
-    /// [`response::RECORDS_TYPE`], its transfer encoding binary.
-    pub attachment: Option<Vec<u8>>,
+/// The prefix of what goes wrong in answering questions for records and health (X-Road's, where a
+/// daemon of its own answers them).
+const OPERATIONAL_PREFIX: &str = "server.serverproxy.opmonitor";
+
+/// The services that the server answers for its owner.
+#[derive(Debug)]
+pub struct MonitoringServices {
+    owner: ClientId,
+    /// Whether there are records to ask for; if not, the services for them are unknown.
+    recorded: bool,
 }
 
-/// Whether the server itself answers for this service. A server that keeps no records answers no
-/// questions about them: the service is then unknown.
-pub fn answers(server: &Server, service: &ServiceId) -> bool {
-    let owner = *service.client() == server.settings().server.owner().as_client();
-    let recorded = server.monitoring.recorder().is_some();
-    owner
-        && match service.code() {
-            // X-Road looks at the code alone for these two, and at the whole identifier for the third.
-            OPERATIONAL_DATA | HEALTH_DATA => recorded,
-            METRICS => service.version().is_none(),
-            _ => false,
-        }
+impl MonitoringServices {
+    /// The services of a server with this owner.
+    pub fn new(owner: ClientId, monitoring: &Monitoring) -> Self {
+        Self { owner, recorded: monitoring.recorder().is_some() }
+    }
+}
+
+impl OwnService for MonitoringServices {
+    fn is_asked(&self, request: &Asked) -> bool {
+        let service = &request.service;
+        *service.client() == self.owner
+            && matches!(request.kind, Kind::Soap(_))
+            && match service.code() {
+                // X-Road looks at the code alone for these two, and at the whole identifier for the third.
+                OPERATIONAL_DATA | HEALTH_DATA => self.recorded,
+                METRICS => service.version().is_none(),
+                _ => false,
+            }
+    }
+
+    fn answer<'a>(
+        &'a self,
+        server: &'a Arc<Server>,
+        _: &'a Client,
+        request: &'a Asked,
+        _: &'a Attachments,
+        conf: &'a GlobalConf,
+    ) -> MadeAnswer<'a> {
+        Box::pin(async move {
+            let answer = match request.service.code() {
+                METRICS => server.environment(request, conf)?,
+                HEALTH_DATA => server.health_data(request).map_err(of_daemon)?,
+                _ => server.operational_data(request, conf).await.map_err(of_daemon)?,
+            };
+            let envelope = response::envelope(&request.bytes, &answer.body)?;
+            let attachment = answer.attachment.map(|records| {
+                let headers = PartHeaders::of_content_type(response::RECORDS_TYPE)
+                    .with("Content-Transfer-Encoding", "binary")
+                    .with("Content-ID", &format!("<{}>", response::RECORDS_ID));
+                (headers, Bytes::from(records))
+            });
+            Ok(Made::Soap(envelope.into(), attachment.into_iter().collect()))
+        })
+    }
+}
+
+fn of_daemon(fault: Fault) -> Fault {
+    fault.with_prefix(OPERATIONAL_PREFIX)
+}
+
+/// What is answered: the SOAP body's element, and the records, when they were asked for.
+struct Answer {
+    body: String,
+    attachment: Option<Vec<u8>>,
 }
 
 impl Server {
-    /// Whether a client may ask for this service of the server itself; before the body is looked at.
-    ///
-    /// # Errors
-    /// `access_denied`. Records and health may be asked for by anybody: what is seen depends on who asks.
-    pub fn judge_monitoring(&self, client: &ClientId, service: &ServiceId) -> Result<(), Fault> {
-        if service.code() == METRICS {
-            self.metrics_view(client, service)?;
-        }
-        Ok(())
-    }
-
-    /// Answers a question that [`answers`] says is for the server itself. `asked` is the server that
-    /// the request names.
-    ///
-    /// # Errors
-    /// `access_denied` for who may not ask; `server.serverproxy.service_failed.…` or
-    /// `client.invalid_request` for what cannot be answered.
-    pub async fn answer_monitoring(
-        &self,
-        client: &ClientId,
-        service: &ServiceId,
-        asked: Option<&SecurityServerId>,
-        soap: &[u8],
-    ) -> Result<Answer, Fault> {
-        match service.code() {
-            OPERATIONAL_DATA => self.operational_data(client, asked, soap).await,
-            HEALTH_DATA => self.health_data(soap),
-            METRICS => self.environment(client, service, soap),
-            code => Err(Fault::new(codes::UNKNOWN_SERVICE, format!("Unknown service: {code}"))),
-        }
-    }
-
-    async fn operational_data(
-        &self,
-        client: &ClientId,
-        asked: Option<&SecurityServerId>,
-        soap: &[u8],
-    ) -> Result<Answer, Fault> {
+    async fn operational_data(&self, request: &Asked, conf: &GlobalConf) -> Result<Answer, Fault> {
         let settings = self.settings();
         let recorder = self.monitoring.kept()?;
-        let conf = self.valid_global_conf(OffsetDateTime::now_utc())?;
-        let view = View::of(client, asked, &settings.server, conf.monitoring_client());
-        let query = OperationalQuery::parse(soap)?;
+        let (asked, appointed) = (request.target.as_ref(), conf.monitoring_client());
+        let view = View::of(&request.client, asked, &settings.server, appointed);
+        let query = OperationalQuery::parse(&request.bytes)?;
         let wanted = &settings.monitoring;
         let (search, later) = query.search(
             view.party(),
@@ -121,38 +135,30 @@ impl Server {
         Ok(Answer { body, attachment: Some(attachment) })
     }
 
-    fn health_data(&self, soap: &[u8]) -> Result<Answer, Fault> {
+    fn health_data(&self, request: &Asked) -> Result<Answer, Fault> {
         let recorder = self.monitoring.kept()?;
-        let query = HealthQuery::parse(soap)?;
+        let query = HealthQuery::parse(&request.bytes)?;
         let services = recorder.health(query.provider.as_ref());
         let period = recorder.health_period_seconds();
         let body = response::health_data(recorder.started_ms(), period, &services);
         Ok(Answer { body, attachment: None })
     }
 
-    fn environment(
-        &self,
-        client: &ClientId,
-        service: &ServiceId,
-        soap: &[u8],
-    ) -> Result<Answer, Fault> {
-        let view = self.metrics_view(client, service)?;
-        let query = MetricsQuery::parse(soap)?;
+    fn environment(&self, request: &Asked, conf: &GlobalConf) -> Result<Answer, Fault> {
         let settings = self.settings();
+        let (appointed, limited) =
+            (conf.monitoring_client(), settings.monitoring.limit_remote_metrics);
+        let view = MetricsView::of(&request.client, &settings.server, appointed, limited);
+        let view = view.ok_or_else(|| {
+            let text = format!("Request is not allowed: {}", request.service);
+            Fault::new(codes::ACCESS_DENIED, text)
+        })?;
+        let query = MetricsQuery::parse(&request.bytes)?;
         let mut metrics = vec![certificates(&self.own_certificates())];
         metrics.extend(self.monitoring.machine_metrics(&settings.data_dir));
         let server = format!("SERVER:{}", settings.server.to_short());
         let body = metrics_response(&server, crate::PROTOCOL_VERSION, metrics, &query, view);
         Ok(Answer { body, attachment: None })
-    }
-
-    fn metrics_view(&self, client: &ClientId, service: &ServiceId) -> Result<MetricsView, Fault> {
-        let settings = self.settings();
-        let conf = self.valid_global_conf(OffsetDateTime::now_utc())?;
-        let limited = settings.monitoring.limit_remote_metrics;
-        MetricsView::of(client, &settings.server, conf.monitoring_client(), limited).ok_or_else(
-            || Fault::new(codes::ACCESS_DENIED, format!("Request is not allowed: {service}")),
-        )
     }
 
     /// The certificates of this server and of its clients' information systems, each once.

@@ -1,5 +1,5 @@
 //! Monitoring: the record that each exchange leaves ([`Observed`]), the questions of owners and
-//! collectors ([`answer`]), and what the server says of its machine.
+//! collectors ([`MonitoringServices`]), and what the server says of its machine.
 //!
 //! What is kept, for how long, and who may see it, is in `docs/monitoring.md`; formats and the store
 //! are `causeway-monitoring`.
@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use causeway_monitoring::{Recorder, RecorderSettings, Store, StoreError, StoreSettings};
 use tokio::sync::{Semaphore, watch};
 
-pub use answer::{Answer, answers};
+pub use answer::MonitoringServices;
 use machine::Machine;
 pub use observed::Observed;
 

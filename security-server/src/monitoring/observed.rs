@@ -7,10 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use causeway_message::Fault;
 use causeway_message::rest::{self, RestRequest};
+use causeway_message::soap::SoapMessage;
 use causeway_monitoring::{Record, Recorder, ServerType};
 
 use super::now_ms;
 use crate::access::normalized_service_path;
+use crate::body::Taken;
+use crate::message::{Asked, Kind};
 use crate::server::Server;
 use crate::settings::{Service, ServiceKind, Settings};
 
@@ -67,32 +70,18 @@ impl Observed {
         }
     }
 
-    /// The header block of a REST request was read.
-    pub(crate) fn rest_request(&self, request: &RestRequest) {
+    /// The request's own part was read: who asks whom for what.
+    pub(crate) fn asked(&self, request: &Asked) {
         self.change(|mut record, settings| {
             record.set_client(&request.client);
             record.set_service(&request.service);
             record.message_id = Some(request.message_id.clone());
-            record.message_user_id = request.header(USER_ID).map(str::to_owned);
-            record.message_issue = request.header(ISSUE).map(str::to_owned);
-            record.message_protocol_version = Some("1".to_owned());
-            record.rest_method = Some(request.verb.clone());
-            record.request_attachment_count = Some(0);
             if !request.request_id.is_empty() {
                 record.x_request_id = Some(request.request_id.clone());
             }
-            if let Some(party) = request.header(rest::REPRESENTED_PARTY) {
-                let (class, code) = represented(party);
-                record.represented_party_class = class;
-                record.represented_party_code = code;
-            }
-            let service = settings
-                .clients
-                .get(request.service.client())
-                .and_then(|provider| provider.service(request.service.code(), None));
-            record.service_type = Some(kind(service.map(|s| s.kind)).to_owned());
-            if record.security_server_type == ServerType::Producer {
-                record.rest_path = service.and_then(|s| described(s, request));
+            match &request.kind {
+                Kind::Rest(rest) => rest_request(&mut record, settings, rest),
+                Kind::Soap(call) => soap_request(&mut record, &call.message, &request.bytes),
             }
         });
     }
@@ -113,10 +102,13 @@ impl Observed {
         });
     }
 
-    /// How long a REST request is: header block and body, in bytes.
-    pub(crate) fn rest_request_size(&self, block: usize, body: u64) {
+    /// How long the request is: its own part, and the attachments (REST: the body) that came with it.
+    pub(crate) fn request_size(&self, message: usize, attachments: &[Taken]) {
         self.change(|mut record, _| {
-            record.request_size = Some((block as u64).saturating_add(body))
+            let sizes = Sizes::of(&record, message, attachments);
+            record.request_size = Some(sizes.size);
+            record.request_attachment_count = Some(sizes.attachments);
+            record.request_mime_size = sizes.mime;
         });
     }
 
@@ -135,11 +127,22 @@ impl Observed {
         self.change(|mut record, _| record.status_code = Some(u64::from(status)));
     }
 
-    /// How long a REST answer is: header block and body, in bytes.
-    pub(crate) fn rest_response_size(&self, block: usize, body: u64) {
+    /// The HTTP status of an information system's answer, which counts for REST alone.
+    pub(crate) fn http_status(&self, status: u16) {
         self.change(|mut record, _| {
-            record.response_attachment_count = Some(0);
-            record.response_size = Some((block as u64).saturating_add(body));
+            if is_rest(&record) {
+                record.status_code = Some(u64::from(status));
+            }
+        });
+    }
+
+    /// How long the answer is: its own part, and the attachments (REST: the body) that came with it.
+    pub(crate) fn response_size(&self, message: usize, attachments: &[Taken]) {
+        self.change(|mut record, _| {
+            let sizes = Sizes::of(&record, message, attachments);
+            record.response_size = Some(sizes.size);
+            record.response_attachment_count = Some(sizes.attachments);
+            record.response_mime_size = sizes.mime;
         });
     }
 
@@ -158,6 +161,59 @@ impl Observed {
             record.fault_code = Some(fault.code().to_owned());
             record.fault_string = Some(fault.message().to_owned());
         });
+    }
+}
+
+/// What a message's parts come to (X-Road counts a REST body as part of the message).
+struct Sizes {
+    size: u64,
+    attachments: u64,
+    mime: Option<u64>,
+}
+
+impl Sizes {
+    fn of(record: &Record, message: usize, attachments: &[Taken]) -> Self {
+        let own = message as u64;
+        let all = attachments.iter().fold(own, |sum, taken| sum.saturating_add(taken.length));
+        if is_rest(record) {
+            return Self { size: all, attachments: 0, mime: None };
+        }
+        let mime = (!attachments.is_empty()).then_some(all);
+        Self { size: own, attachments: attachments.len() as u64, mime }
+    }
+}
+
+fn is_rest(record: &Record) -> bool {
+    record.rest_method.is_some()
+}
+
+fn rest_request(record: &mut Record, settings: &Settings, request: &RestRequest) {
+    record.message_user_id = request.header(USER_ID).map(str::to_owned);
+    record.message_issue = request.header(ISSUE).map(str::to_owned);
+    record.message_protocol_version = Some("1".to_owned());
+    record.rest_method = Some(request.verb.clone());
+    if let Some(party) = request.header(rest::REPRESENTED_PARTY) {
+        let (class, code) = represented(party);
+        record.represented_party_class = class;
+        record.represented_party_code = code;
+    }
+    let provider = settings.clients.get(request.service.client());
+    let service = provider.and_then(|provider| provider.service(request.service.code(), None));
+    record.service_type = Some(kind(service.map(|s| s.kind)).to_owned());
+    if record.security_server_type == ServerType::Producer {
+        record.rest_path = service.and_then(|s| described(s, request));
+    }
+}
+
+fn soap_request(record: &mut Record, message: &SoapMessage, envelope: &[u8]) {
+    record.message_user_id.clone_from(&message.user_id);
+    record.message_issue.clone_from(&message.issue);
+    record.message_protocol_version = Some(message.protocol_version.clone());
+    record.service_type = Some("WSDL".to_owned());
+    record.request_size = Some(envelope.len() as u64);
+    if let Some(party) = &message.represented_party {
+        record.represented_party_class.clone_from(&party.class);
+        record.represented_party_code.clone_from(&party.code);
     }
 }
 

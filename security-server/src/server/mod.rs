@@ -30,12 +30,13 @@ use crate::globalconf_client::GlobalConfClient;
 use crate::health::Health;
 use crate::http::Body;
 use crate::http::serve::Caller;
+use crate::message::Asked;
 use crate::metrics::Metrics;
 use crate::monitoring::Monitoring;
 use crate::ocsp_client::OcspCache;
 use crate::ocsp_exchange::PeerOcsp;
 use crate::peers::{Peer, PeerPool, Shares};
-use crate::receive::body_fault;
+use crate::provider_side::OwnService;
 use crate::service_call::ServiceCaller;
 use crate::settings::Settings;
 use crate::signing::Signers;
@@ -62,6 +63,8 @@ pub struct Server {
     stop: watch::Sender<bool>,
     /// Signs for the members of this server.
     pub signers: Signers,
+    /// Services that the server answers itself.
+    own_services: Vec<Arc<dyn OwnService>>,
     /// Connections to other security servers.
     pub peers: PeerPool,
     /// Calls the services of this server's clients.
@@ -217,34 +220,23 @@ impl Server {
         Arc::clone(&self.log) as Arc<dyn MessageStore>
     }
 
-    /// An intake for a body that comes from, or goes to, an information system here.
-    pub(crate) fn request_intake(&self) -> Intake {
-        crate::client_side::intake(self)
+    /// The service of this server's own that a request is for.
+    pub(crate) fn own_service(&self, request: &Asked) -> Option<Arc<dyn OwnService>> {
+        self.own_services.iter().find(|own| own.is_asked(request)).cloned()
     }
 
-    /// An intake for the body of an answer.
-    pub(crate) fn response_intake(&self) -> Intake {
-        crate::client_side::intake(self)
-    }
-
-    /// Takes the next bytes of a body in; what the log will not keep, and nobody reads again, is only hashed.
-    pub(crate) fn take_in(&self, intake: &mut Intake, chunk: &Bytes) -> Result<(), Fault> {
+    /// An intake for the next attachment of a message that has so many bytes of attachments
+    /// already; beyond a few bytes in a file, at once when `in_memory` is not set.
+    pub(crate) fn intake(&self, length: u64, in_memory: bool) -> Intake {
         let settings = self.settings.load();
-        if !settings.stores_body(intake.length().saturating_add(chunk.len() as u64)) {
-            intake.forget();
-        }
-        intake.push(chunk).map_err(|e| body_fault(&e))
+        let inline = if in_memory { settings.limits.inline_body } else { 0 };
+        Intake::new(self.store(), settings.body_limit(), inline).after(length)
     }
 
-    /// A body as the log keeps it.
-    pub(crate) fn attachments(&self, body: Option<Taken>) -> Vec<NewAttachment> {
-        let settings = self.settings.load();
-        body.map(|body| {
-            let store = settings.stores_body(body.length);
-            body.into_attachment(store)
-        })
-        .into_iter()
-        .collect()
+    /// Attachments as the log keeps them: the bytes of all, or of none.
+    pub(crate) fn attachments(&self, taken: Vec<Taken>) -> Vec<NewAttachment> {
+        let store = self.settings.load().stores_body(taken.iter().map(|t| t.length).sum());
+        taken.into_iter().zip(1..).map(|(t, number)| t.into_attachment(number, store)).collect()
     }
 
     /// Keeps a record; when this returns `Ok`, it is on disk.

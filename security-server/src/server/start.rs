@@ -24,7 +24,7 @@ use crate::globalconf_client::GlobalConfClient;
 use crate::health::{self, Health};
 use crate::http::serve::{Listening, serve};
 use crate::metrics::Metrics;
-use crate::monitoring::Monitoring;
+use crate::monitoring::{Monitoring, MonitoringServices};
 use crate::ocsp_client::{OcspCache, OcspClient};
 use crate::ocsp_exchange::{self, PeerOcsp};
 use crate::peers::{Dialer, PeerPool, Shares};
@@ -192,6 +192,10 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         health: Health::new(Arc::clone(&conf), Arc::clone(&ocsp), Arc::clone(&timestamping)),
         stop,
         signers: Signers::default(),
+        own_services: vec![Arc::new(MonitoringServices::new(
+            settings.server.owner().as_client(),
+            &monitoring,
+        ))],
         peers: PeerPool::new(dialer, peers.idle_timeout),
         services: ServiceCaller::new(Some(Arc::clone(&internal))),
         verification: Verification::default(),

@@ -11,7 +11,7 @@ fuzz_target!(|envelope: &[u8]| {
     }
     let hash = soap::request_hash(envelope);
     let Ok(Answer::Message(message, written)) = soap::read_answer(envelope, &hash) else { return };
-    assert_eq!(SoapMessage::parse(&written).as_ref(), Ok(&message));
+    assert_eq!(SoapMessage::parse(&written).as_ref(), Ok(&*message));
     let own = SoapMessage::parse(envelope).map(|m| SoapMessage { request_hash: None, ..m });
     assert_eq!(own, Ok(SoapMessage { request_hash: None, ..message }));
 });

@@ -28,7 +28,7 @@ const MAX_FIELD: usize = 64 << 10;
 /// What was read.
 pub(super) enum Read {
     /// A message.
-    Message(SoapMessage, Marks),
+    Message(Box<SoapMessage>, Box<Marks>),
     /// A fault; see [`FaultText`].
     Fault(FaultText),
 }
@@ -498,7 +498,7 @@ impl Reading {
             operation,
             rpc: self.rpc,
         };
-        Ok(Read::Message(message, self.marks))
+        Ok(Read::Message(Box::new(message), Box::new(self.marks)))
     }
 }
 

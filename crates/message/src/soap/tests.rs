@@ -126,7 +126,7 @@ fn an_answer_must_belong_to_its_request() {
         let Answer::Message(read, _) = read_answer(text.as_bytes(), &hash).unwrap() else {
             panic!()
         };
-        read
+        *read
     };
     answer("", "").check_answers(&request, &hash).unwrap();
     for (from, to) in [(">u<", ">v<"), (">m1<", ">m2<"), ("<x:id>", "<x:issue/><x:id>")] {
@@ -197,9 +197,9 @@ proptest! {
         let hash = request_hash(text.as_bytes());
         let Answer::Message(read, written) = read_answer(text.as_bytes(), &hash).unwrap() else { panic!() };
         let again = SoapMessage::parse(&written).unwrap();
-        prop_assert_eq!(&again, &read);
+        prop_assert_eq!(&again, &*read);
         prop_assert_eq!(again.user_id.unwrap(), value);
         let Answer::Message(_, twice) = read_answer(&written, &hash).unwrap() else { panic!() };
-        prop_assert_eq!(SoapMessage::parse(&twice).unwrap(), read);
+        prop_assert_eq!(SoapMessage::parse(&twice).unwrap(), *read);
     }
 }
