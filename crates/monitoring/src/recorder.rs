@@ -388,6 +388,29 @@ mod tests {
     }
 
     #[test]
+    fn what_was_stored_survives_a_process_that_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder =
+            Recorder::start(store(folder.path()), &settings(100, Duration::from_secs(3600)))
+                .unwrap();
+        recorder.push(Record::begin(ServerType::Client, 1));
+        assert!(recorder.flush(Duration::from_secs(20)));
+        recorder.push(Record::begin(ServerType::Client, 2));
+        // What another process would find if this one ended here: the files as they are.
+        let copy = tempfile::tempdir().unwrap();
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+        }
+        let after = Recorder::start(store(copy.path()), &settings(100, Duration::ZERO)).unwrap();
+        after.push(Record::begin(ServerType::Client, 3));
+        assert!(after.flush(Duration::from_secs(20)));
+        let times: Vec<u64> =
+            after.search(&all()).unwrap().records.iter().map(|r| r.request_in_ts).collect();
+        assert_eq!(times, [1, 3]);
+    }
+
+    #[test]
     fn a_full_buffer_drops_the_oldest_and_nobody_waits() {
         let folder = tempfile::tempdir().unwrap();
         // Nothing is stored while it gathers, so the buffer must make room by itself.

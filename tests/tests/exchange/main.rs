@@ -4,6 +4,7 @@
 
 mod connections;
 mod large_bodies;
+mod monitoring;
 mod outages;
 mod passage;
 mod provider;

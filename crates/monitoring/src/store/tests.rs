@@ -112,6 +112,48 @@ fn old_files_go_and_full_disks_are_not_filled() {
     assert_eq!(store.segments.len(), 1);
 }
 
+/// What documentation says of the size on disk.
+#[test]
+fn a_record_takes_some_two_hundred_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(settings(folder.path())).unwrap();
+    let mut random = 1_u64;
+    let mut uuid = || {
+        let mut next = || {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            random >> 32
+        };
+        format!(
+            "{:08x}-{:04x}-4{:03x}-{:012x}",
+            next(),
+            next() & 0xffff,
+            next() & 0xfff,
+            next() * next() & 0xffff_ffff_ffff
+        )
+    };
+    let records: Vec<Record> = (0..2000)
+        .map(|i| {
+            let now = 1_700_000_000_000 + i / 2;
+            let mut r = record(now, &format!("client-{}", i % 10), &format!("provider-{}", i % 7));
+            (r.request_out_ts, r.response_in_ts) = (Some(now + i % 3), Some(now + 5 + i % 11));
+            r.response_out_ts = now + 7 + i % 13;
+            (r.message_id, r.x_request_id) = (Some(uuid()), Some(uuid()));
+            r.security_server_internal_ip = Some("10.1.2.3".into());
+            r.client_security_server_address = Some("ss1.example.org".into());
+            r.service_security_server_address = Some("ss2.example.org".into());
+            r.x_road_version = Some("7.8.0".into());
+            r.message_protocol_version = Some("1".into());
+            (r.rest_method, r.status_code) = (Some("GET".into()), Some(200));
+            (r.request_size, r.response_size) = (Some(300 + i % 50), Some(900 + i % 700));
+            r.succeeded = true;
+            r
+        })
+        .collect();
+    store.append(&records, 7).unwrap();
+    let each = store.bytes() / 2000;
+    assert!((60..200).contains(&each), "{each} bytes a record");
+}
+
 #[test]
 fn a_searcher_outlives_what_it_searches() {
     let folder = tempfile::tempdir().unwrap();
