@@ -234,6 +234,7 @@ fn service_of(record: &Record) -> Option<ServiceId> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use proptest::prelude::*;
 
     use super::*;

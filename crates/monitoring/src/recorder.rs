@@ -350,6 +350,7 @@ impl<'s> Work<'s> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
     use crate::{ServerType, StoreSettings};
 

@@ -251,6 +251,7 @@ fn client(element: Element<'_>) -> Result<ClientId, Fault> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use proptest::prelude::*;
 
     use super::*;

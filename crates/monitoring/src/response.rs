@@ -172,6 +172,7 @@ pub fn envelope(request: &[u8], body: &str) -> Result<String, Fault> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
 
     #[test]
