@@ -13,6 +13,7 @@ use causeway_message::rest::{self, RestRequest, RestResponse};
 use causeway_message::soap::{self, Soap, SoapMessage};
 use causeway_message::{CodeStyle, Fault, codes, wants_xml};
 use causeway_messagelog::{NewRecord, Side};
+use causeway_monitoring::ServerType;
 use causeway_transport::{Decoder, Expect, MessageKind, envelope};
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -26,6 +27,7 @@ use crate::http::serve::Caller;
 use crate::http::{Body, full};
 use crate::message::{self, Asked, Kind, SOAP_ACTION};
 use crate::metadata;
+use crate::monitoring::Observed;
 use crate::parts::{self, Start};
 use crate::peers::{self, Candidate, ConnectError, Peer, Share};
 use crate::random;
@@ -59,9 +61,15 @@ pub async fn handle(
             .unwrap_or_else(|fault| refused(&server, fault, &Told::default(), soap_fault))
     } else if request.method() == Method::GET && path == "/wsdl" {
         let query = request.uri().query().unwrap_or_default();
-        let mut told = Told::default();
-        let answer = wsdl::wsdl(&server, &caller, request.headers(), query, &mut told).await;
-        answer.unwrap_or_else(|fault| refused(&server, fault, &told, soap_fault))
+        let mut told =
+            Told { observed: Observed::begin(&server, ServerType::Client), ..Told::default() };
+        match wsdl::wsdl(&server, &caller, request.headers(), query, &mut told).await {
+            Ok(wsdl) => {
+                told.observed.answered();
+                wsdl
+            }
+            Err(fault) => refused(&server, fault, &told, soap_fault),
+        }
     } else {
         handle_message(&server, &caller, request, MessageKind::Soap).await
     }
@@ -77,12 +85,14 @@ async fn handle_message(
     let (head, incoming) = request.into_parts();
     let accept =
         head.headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-    let mut told = Told::default();
+    let mut told =
+        Told { observed: Observed::begin(server, ServerType::Client), ..Told::default() };
     if let Some(id) = head.headers.get(rest::MESSAGE_ID) {
         told.message_id = rest::header_text(id.as_bytes());
     }
     match relay(server, caller, kind, head, incoming, &mut told).await {
         Ok(response) => {
+            told.observed.answered();
             server.metrics.exchange("consumer", started.elapsed());
             response
         }
@@ -153,7 +163,7 @@ async fn relay(
         MessageKind::Soap => read_soap(&head, incoming, idle).await?,
     };
     told.learn(&request);
-    carry(server, caller, &head.headers, request, attachments).await
+    carry(server, caller, &head.headers, request, attachments, told).await
 }
 
 /// The way of a message that was read: to the provider's server and back.
@@ -163,6 +173,7 @@ async fn carry(
     headers: &HeaderMap,
     request: Asked,
     attachments: parts::Parts,
+    told: &Told,
 ) -> Result<Response<Body>, Fault> {
     let settings = server.settings();
     let now = OffsetDateTime::now_utc();
@@ -179,17 +190,25 @@ async fn carry(
     let start = attachments.start(settings.limits.inline_body).await?;
     let mut peer = connect(server, &candidates, &request, &conf).await?;
 
-    let sending = Sending::new(server, &request, headers, &conf)?;
+    let observed = &told.observed;
+    observed.other_server(Some(&peer.server.address));
+    let sending = Sending::new(server, &request, headers, &conf)?.observed_by(observed);
+    observed.request_out();
     let (answer, sent) = match start {
         Start::Whole(pieces) => sending.send_whole(&mut peer, pieces, &candidates, &conf).await?,
         Start::More(pieces, rest) => sending.send_streamed(&mut peer, pieces, rest).await?,
     };
+    observed.response_in();
     let request_hash = request.hash(&sent.digests);
     let answer = read_answer(server, &request, answer).await?;
+    observed.response_size(answer.received.message.len(), &answer.received.attachments);
     server.give_back(peer);
     // The answer may have taken its time: what holds now counts.
     let conf = server.valid_global_conf(OffsetDateTime::now_utc())?;
     let response = judge_answer(server, &conf, &request, &request_hash, &answer.received)?;
+    if let Answer::Rest(response, _) = &response {
+        observed.status(response.status);
+    }
     log_answer(server, &request, &sent.server, answer, response).await
 }
 

@@ -23,6 +23,7 @@ pub mod http;
 pub mod message;
 pub mod metadata;
 pub mod metrics;
+pub mod monitoring;
 pub mod ocsp_client;
 pub mod ocsp_exchange;
 pub mod outgoing;

@@ -18,6 +18,7 @@ use causeway_globalconf::GlobalConf;
 use causeway_message::rest::{self, RestRequest};
 use causeway_message::{Fault, codes, soap};
 use causeway_messagelog::{NewRecord, Side};
+use causeway_monitoring::ServerType;
 use causeway_pki::Certificate;
 use causeway_transport::{Decoder, Expect, MessageKind, envelope};
 use hyper::body::Incoming;
@@ -31,6 +32,7 @@ use crate::body::{Source, Taken};
 use crate::http::serve::Caller;
 use crate::http::{Body, full};
 use crate::message::{self, Asked, Kind};
+use crate::monitoring::Observed;
 use crate::parts::digests;
 use crate::receive::{Arrived, Expected, Received, receive, transport_fault};
 use crate::server::Server;
@@ -48,7 +50,8 @@ pub async fn handle(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let started = Instant::now();
-    let mut told = Told::default();
+    let mut told =
+        Told { observed: Observed::begin(&server, ServerType::Producer), ..Told::default() };
     let answer = exchange(&server, &caller, request, &mut told).await;
     match answer {
         Ok(response) => {
@@ -56,6 +59,7 @@ pub async fn handle(
             response
         }
         Err(fault) => {
+            told.observed.other_server(address_of(&server, &caller).as_deref());
             let fault = finished(&server, fault, &told);
             let mut response = Response::new(full(soap::write_fault(&fault)));
             response
@@ -108,6 +112,8 @@ async fn exchange(
     let mut request = parsed
         .ok_or_else(|| Fault::new(codes::MISSING_REST, "Request does not have REST message"))?;
     adopt_request_id(&mut request, &head.headers)?;
+    told.observed.request_id(&request.request_id);
+    told.observed.request_size(received.message.len(), &received.attachments);
     // A body may have taken its time: what holds now counts, not what held when it began.
     let now = OffsetDateTime::now_utc();
     let conf = server.valid_global_conf(now)?;
@@ -117,10 +123,11 @@ async fn exchange(
     let target = judge_target(server, &settings, &request, &conf)?;
     judge_signature(server, &request, &received, now, &conf)?;
     server.timestamping_gate(now)?;
-    let server_of_sender = sender_identity
-        .first()
-        .and_then(|c| conf.server_by_auth_certificate(c))
-        .map(|s| s.id.to_short());
+    let server_of_sender =
+        sender_identity.first().and_then(|c| conf.server_by_auth_certificate(c)).map(|s| {
+            told.observed.other_server(s.address.as_deref());
+            s.id.to_short()
+        });
     let (request_hash, attachments) =
         log_request(server, &request, server_of_sender.clone(), received).await?;
 
@@ -131,15 +138,20 @@ async fn exchange(
         peer: server_of_sender,
         told: told.clone(),
     };
+    told.observed.request_out();
     let answer = match target {
         Target::Service(provider, service) => {
             let call = server.services.call(provider, &service, &answering.request, attachments);
             let came = call.await.map_err(|fault| answering.of_service(fault))?;
+            told.observed.response_in();
+            told.observed.http_status(came.status().as_u16());
             answering.read(came, &service).await.map_err(|fault| answering.of_service(fault))?
         }
         Target::Own(own, provider) => {
             let made = own.answer(server, provider, &answering.request, &attachments, &conf);
-            answering.take_over(made.await?)?
+            let made = made.await?;
+            told.observed.response_in();
+            answering.take_over(made)?
         }
     };
     answering.send_back(answer).await
@@ -167,6 +179,12 @@ fn read_request(arrived: Arrived<'_>, headers: &HeaderMap) -> Result<Asked, Faul
                 _ => fault.with_prefix(codes::SERVICE_FAILED),
             }),
     }
+}
+
+/// The address of the sender's server in the global configuration, if it showed who it is.
+fn address_of(server: &Server, caller: &Caller) -> Option<String> {
+    let certificate = shown(caller).ok()?.first()?;
+    server.global_conf()?.server_by_auth_certificate(certificate)?.address.clone()
 }
 
 /// The certificates that the sender's server showed.

@@ -69,7 +69,8 @@ codes! {
     INVALID_SECURITY_SERVER = "invalid_security_server";
     /// A signature value, or a digest under it, that does not hold.
     INVALID_SIGNATURE_VALUE = "invalid_signature_value";
-    /// A request that lacks what its service needs.
+    /// A request that says nothing of its content, or a question to the server itself that does not
+    /// follow its protocol.
     INVALID_REQUEST = "invalid_request";
     /// Not a SOAP message.
     INVALID_SOAP = "invalid_soap";

@@ -19,6 +19,7 @@ use super::{connect_fault, judge_target, read_answer};
 use crate::body::{self, Taken};
 use crate::http::{Body, full};
 use crate::message::Asked;
+use crate::monitoring::Observed;
 use crate::parts::{Parts, Piece, Takings, digests};
 use crate::peers::{Candidate, Peer, SendError};
 use crate::receive::part_digests;
@@ -44,6 +45,7 @@ pub(super) struct Sending<'s> {
     request: &'s Asked,
     ocsp: Vec<Bytes>,
     original_content_type: HeaderValue,
+    observed: Observed,
 }
 
 impl<'s> Sending<'s> {
@@ -59,7 +61,13 @@ impl<'s> Sending<'s> {
             request,
             ocsp: server.good_authentication_ocsp(conf, OffsetDateTime::now_utc())?,
             original_content_type: original.unwrap_or_else(|| HeaderValue::from_static("")),
+            observed: Observed::default(),
         })
+    }
+
+    /// Notes in the exchange's operational data record what only the sending knows.
+    pub(super) fn observed_by(self, observed: &Observed) -> Self {
+        Self { observed: observed.clone(), ..self }
     }
 
     /// Sends a message that is in memory. A connection that turns out to be
@@ -218,6 +226,7 @@ impl<'s> Sending<'s> {
 
     /// Signs, and keeps the record: nothing is sent with a signature that the log does not hold.
     async fn sign_and_log(&self, taken: Vec<Taken>, whom: &str) -> Result<MessageSignature, Fault> {
+        self.observed.request_size(self.request.bytes.len(), &taken);
         let signer = self.server.signers.of(self.request.client.member())?;
         let parts = part_digests(&self.request.bytes, &taken);
         let signature = signer.sign(parts).await?;

@@ -53,7 +53,7 @@ pub(super) async fn wsdl(
     };
     let request = question(&client, &service)?;
     told.learn(&request);
-    let answer = carry(server, caller, &HeaderMap::new(), request, Parts::none()).await?;
+    let answer = carry(server, caller, &HeaderMap::new(), request, Parts::none(), told).await?;
     attachment(answer, &service).await
 }
 

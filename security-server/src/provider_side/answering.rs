@@ -174,6 +174,7 @@ impl Answering {
         let idle = Duration::ZERO;
         match made {
             Made::Rest(status, headers, body) => {
+                self.told.observed.http_status(status);
                 let bytes = self.rest_block(status, "", headers)?;
                 let pieces =
                     [Some(Piece::Begin(None)), whole(body), Some(Piece::End)].into_iter().flatten();
@@ -324,6 +325,7 @@ impl Answering {
         bytes: &Bytes,
         taken: Vec<Taken>,
     ) -> Result<MessageSignature, Fault> {
+        self.told.observed.response_size(bytes.len(), &taken);
         let provider = self.request.service.client();
         let signer = self.server.signers.of(provider.member())?;
         let signature = signer.sign(part_digests(bytes, &taken)).await?;
@@ -343,6 +345,7 @@ impl Answering {
             attachments: self.server.attachments(taken),
         };
         self.server.log(record).await?;
+        self.told.observed.answered();
         Ok(signature)
     }
 }

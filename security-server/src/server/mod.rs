@@ -33,6 +33,7 @@ use crate::http::Body;
 use crate::http::serve::Caller;
 use crate::message::Asked;
 use crate::metrics::Metrics;
+use crate::monitoring::Monitoring;
 use crate::ocsp_client::OcspCache;
 use crate::ocsp_exchange::PeerOcsp;
 use crate::peers::{Peer, PeerPool, Shares};
@@ -75,6 +76,8 @@ pub struct Server {
     pub verification: Verification,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What monitoring keeps of exchanges.
+    pub monitoring: Arc<Monitoring>,
 }
 
 impl std::fmt::Debug for Server {
@@ -127,6 +130,11 @@ impl Server {
         }
         let text = "Security server has no valid authentication certificate";
         Err(Fault::new(codes::SSL_AUTHENTICATION_FAILED, text))
+    }
+
+    /// The certificate by which other security servers know this one.
+    pub(crate) fn authentication_certificate(&self) -> Option<Certificate> {
+        self.authentication.load().as_ref().and_then(|identity| identity.chain.first().cloned())
     }
 
     /// The OCSP responses for this server's TLS certificates, leaf first.

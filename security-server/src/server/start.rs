@@ -9,6 +9,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use causeway_globalconf::GlobalConf;
 use causeway_keys::{KeysError, Pin};
 use causeway_messagelog::{Log, LogError};
+use causeway_monitoring::StoreError;
 use causeway_pki::Certificate;
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
@@ -25,6 +26,7 @@ use crate::health::{self, Health};
 use crate::http::serve::{Listening, serve};
 use crate::metadata::MetadataServices;
 use crate::metrics::Metrics;
+use crate::monitoring::{Monitoring, MonitoringServices};
 use crate::ocsp_client::{OcspCache, OcspClient};
 use crate::ocsp_exchange::{self, PeerOcsp};
 use crate::peers::{Dialer, PeerPool, Shares};
@@ -57,6 +59,11 @@ pub enum StartError {
     /// The message log cannot be opened.
     #[error("the message log cannot be opened: {0}")]
     Log(#[from] LogError),
+    /// The store of operational data cannot be opened.
+    #[error(
+        "operational data cannot be kept: {0}. Another folder: [monitoring] dir; none: [monitoring] enabled = false"
+    )]
+    Monitoring(#[from] StoreError),
     /// An address is not free, or not this machine's.
     #[error(
         "cannot listen on {address} ({what}): {error}. Choose another address in the section [listen]"
@@ -172,6 +179,7 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         settings.limits.request_timeout,
         Arc::clone(&metrics),
     );
+    let monitoring = Arc::new(Monitoring::open(&settings.monitoring)?);
     let (stop, stopping) = watch::channel(false);
     let server = Arc::new(Server {
         conf: Arc::clone(&conf),
@@ -187,11 +195,15 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
         health: Health::new(Arc::clone(&conf), Arc::clone(&ocsp), Arc::clone(&timestamping)),
         stop,
         signers: Signers::default(),
-        own_services: vec![Arc::new(MetadataServices)],
+        own_services: vec![
+            Arc::new(MetadataServices),
+            Arc::new(MonitoringServices::new(settings.server.owner().as_client(), &monitoring)),
+        ],
         peers: PeerPool::new(dialer, peers.idle_timeout),
         services: ServiceCaller::new(Some(Arc::clone(&internal))),
         verification: Verification::default(),
         metrics,
+        monitoring: Arc::clone(&monitoring),
         settings: ArcSwap::from_pointee(settings),
     });
 
@@ -221,6 +233,10 @@ pub async fn start(settings: Settings, pin: Option<Pin>) -> Result<Running, Star
     {
         let stop = stopping.clone();
         tasks.spawn(async move { timestamping.run(stop).await });
+    }
+    {
+        let stop = stopping.clone();
+        tasks.spawn(async move { monitoring.run(stop).await });
     }
     tasks.spawn(keys.keep(Arc::clone(&server), stopping));
     tracing::info!(server = %server.settings().server, ?addresses, "security server started");
@@ -274,6 +290,7 @@ impl Running {
         let _ = self.server.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
         drop(self.tokens);
+        self.server.monitoring.close().await;
         self.server.log.close().await;
     }
 }

@@ -56,6 +56,8 @@ pub struct Settings {
     pub ocsp: OcspSettings,
     /// The message log.
     pub log: LogSettings,
+    /// Operational and environmental monitoring.
+    pub monitoring: MonitoringSettings,
     /// What a message may use at most.
     pub limits: LimitSettings,
     /// Which generation of error codes client programs get.
@@ -238,6 +240,31 @@ pub enum OverLimit {
     Omit,
 }
 
+/// Operational and environmental monitoring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MonitoringSettings {
+    /// Whether exchanges leave records, and questions about them are answered. Default true.
+    pub enabled: bool,
+    /// Where the records are. Default `monitoring` below the data folder.
+    pub dir: PathBuf,
+    /// How long records are kept. Default 7 days.
+    pub keep: Duration,
+    /// How many bytes of disk the records may take; the oldest give way. Default 10 GiB.
+    pub max_disk: u64,
+    /// How many records may wait to be written; the oldest give way. Default 20,000.
+    pub max_records_in_buffer: usize,
+    /// How many records an answer has, give or take those of one second. Default 10,000.
+    pub max_records_in_payload: usize,
+    /// How old a record must be before it is given out, since some of its second may still be on
+    /// their way. Default 60 s.
+    pub available_after: Duration,
+    /// The period of health statistics. Default 10 min.
+    pub health_period: Duration,
+    /// Whether only the owner gets more than certificates and operating system of the server's
+    /// metrics. Default false.
+    pub limit_remote_metrics: bool,
+}
+
 /// What messages may use at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitSettings {
@@ -339,6 +366,7 @@ impl Settings {
             ("timestamping", self.timestamping != newer.timestamping),
             ("ocsp", self.ocsp != newer.ocsp),
             ("log", self.log != newer.log),
+            ("monitoring", self.monitoring != newer.monitoring),
             ("limits", self.limits != newer.limits),
             ("tls", self.tls != newer.tls),
             ("logging", self.logging != newer.logging),

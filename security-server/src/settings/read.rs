@@ -16,8 +16,9 @@ use super::problem::Problems;
 use super::read_clients::ClientReader;
 use super::{
     AllowedFederations, ClientTable, CodeStyle, GlobalConfSettings, LimitSettings, Listen,
-    LogFormat, LogSettings, LoggingSettings, ModuleSettings, OcspSettings, OverLimit, PeerSettings,
-    PinSource, Settings, SettingsErrors, TimestampingSettings, TlsSettings, TokenSettings,
+    LogFormat, LogSettings, LoggingSettings, ModuleSettings, MonitoringSettings, OcspSettings,
+    OverLimit, PeerSettings, PinSource, Settings, SettingsErrors, TimestampingSettings,
+    TlsSettings, TokenSettings,
 };
 use crate::descriptions::{Copies, Kept};
 
@@ -79,6 +80,7 @@ fn settings(
     let timestamping = timestamping(root.section("timestamping"));
     let ocsp = ocsp(root.section("ocsp"));
     let log = log(root.section("log"), &data_dir);
+    let monitoring = monitoring(root.section("monitoring"), &data_dir);
     let limits = limits(root.section("limits"));
     let tls = tls(root.section("tls"), &data_dir);
     let logging = logging(root.section("logging"));
@@ -110,6 +112,7 @@ fn settings(
         timestamping,
         ocsp,
         log,
+        monitoring,
         limits,
         errors,
         tls,
@@ -387,6 +390,22 @@ fn log(s: Section<'_>, data_dir: &Path) -> LogSettings {
             &[("refuse", OverLimit::Refuse), ("omit", OverLimit::Omit)],
         ),
         body_logging: s.boolean("body_logging", true),
+    };
+    s.finish();
+    settings
+}
+
+fn monitoring(s: Section<'_>, data_dir: &Path) -> MonitoringSettings {
+    let settings = MonitoringSettings {
+        enabled: s.boolean("enabled", true),
+        dir: s.path("dir", data_dir, "monitoring"),
+        keep: s.duration("keep", seconds(7 * 86_400), seconds(3600)),
+        max_disk: s.size("max_disk", 10 << 30, 64 << 20..=1 << 50),
+        max_records_in_buffer: count(&s, "max_records_in_buffer", 20_000, 1_000_000),
+        max_records_in_payload: count(&s, "max_records_in_payload", 10_000, 1_000_000),
+        available_after: s.duration("available_after", seconds(60), ZERO),
+        health_period: s.duration("health_period", seconds(600), SECOND),
+        limit_remote_metrics: s.boolean("limit_remote_metrics", false),
     };
     s.finish();
     settings

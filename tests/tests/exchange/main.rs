@@ -6,6 +6,7 @@ mod connections;
 mod large_bodies;
 mod metadata;
 mod metadata_soap;
+mod monitoring;
 mod outages;
 mod passage;
 mod programs;
