@@ -36,6 +36,8 @@ const MAX_BATCH: usize = 512;
 const MOST_ROUNDS: usize = 8;
 /// How many batches the first message of one signs in turn before the worker takes over.
 const MOST_IN_TURN: usize = 4;
+/// The largest batch that a message signs for others on its task: chains take some microseconds for each.
+const MOST_QUICK: usize = 64;
 /// A batch of so many messages shows that they come in crowds.
 const CROWD: usize = 4;
 /// How long after its end a batch tells something of the next.
@@ -186,6 +188,9 @@ impl BatchSigner {
             return;
         }
         for _ in 0..MOST_IN_TURN {
+            if lock(&self.queue).jobs.len() > MOST_QUICK {
+                return;
+            }
             match next_batch(&self.queue) {
                 Some(batch) => self.signing.sign(batch),
                 None => {
