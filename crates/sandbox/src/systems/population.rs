@@ -4,7 +4,7 @@
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::{Body, described, json, measure, problem, segments};
+use super::{Body, described, json, measure, problem, segments, soap};
 use crate::records::{Person, person};
 
 /// What describes the service `persons`.
@@ -16,6 +16,7 @@ pub async fn handle(request: Request<Incoming>) -> Response<Body> {
     match (request.method(), segments(&path).as_slice()) {
         (_, ["measure", amount]) => measure::handle(amount, request).await,
         (&Method::GET, ["openapi.yaml"]) => described("application/yaml", DESCRIPTION),
+        (&Method::POST, [soap::PATH]) => soap::handle(request).await,
         (&Method::GET, ["persons", code]) => match person(code) {
             Some(found) => json(StatusCode::OK, found),
             None => unknown(),
