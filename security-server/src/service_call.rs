@@ -117,7 +117,8 @@ impl ServiceCaller {
     /// those are told.
     ///
     /// # Errors
-    /// As [`ServiceCaller::call`].
+    /// X-Road's codes: `service_malformed_url`, `unknown_host`, `network_error`,
+    /// `ssl_authentication_failed`, `io_error`.
     pub async fn get(
         &self,
         url: &str,
