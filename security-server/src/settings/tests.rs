@@ -72,6 +72,9 @@ fn two_keys_are_enough() {
     assert_eq!(s.log.max_loggable_body, 10 << 20);
     assert_eq!(s.body_limit(), 10 << 20);
     assert_eq!(s.tls.internal_key, folder.path().join("data/tls/internal.key"));
+    assert!(s.monitoring.enabled && !s.monitoring.limit_remote_metrics);
+    assert_eq!(s.monitoring.dir, folder.path().join("data/monitoring"));
+    assert_eq!(s.monitoring.keep, Duration::from_secs(7 * 86_400));
     assert!(s.clients.is_empty());
     assert!(s.needs_restart(&s.clone()).is_empty());
 }
@@ -84,6 +87,7 @@ fn the_example_loads() {
     assert!(s.global_conf.allowed_federations.allows("test"));
     assert!(!s.global_conf.allowed_federations.allows("EE"));
     assert_eq!(s.body_limit(), 2 << 30);
+    assert_eq!(s.monitoring.max_disk, 20 << 30);
     let register = s.clients.get(&ClientId::parse("DEV/GOV/1234/Register").unwrap()).unwrap();
     assert_eq!(register.connection, ConnectionType::Https);
     assert_eq!(register.local_groups["hospitals"].len(), 2);
@@ -116,6 +120,7 @@ token.zzzzzzzz = 1
 timestamping.zzzzzzzz = 1
 ocsp.zzzzzzzz = 1
 log.zzzzzzzz = 1
+monitoring.zzzzzzzz = 1
 limits.zzzzzzzz = 1
 tls.zzzzzzzz = 1
 logging.zzzzzzzz = 1
