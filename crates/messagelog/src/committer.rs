@@ -1,11 +1,14 @@
 //! The two threads of a log. The committer takes all requests that wait,
 //! commits them together, and takes those that came meanwhile: the batch forms
-//! while the previous sync runs, never by waiting. The checkpointer writes
+//! while the previous sync runs. While requests come in crowds, it lets about as
+//! much time pass before a commit as the one before took: each waits a moment
+//! longer, and all together cost fewer syncs. A lone request is written at once.
+//! The checkpointer writes
 //! tables and index now and then, so that neither is ever in an append's way.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -16,6 +19,10 @@ use crate::journal::MAX_WRITE;
 
 /// The most requests of one commit.
 const MAX_BATCH: usize = 4096;
+/// A commit of so many requests shows that they come in crowds.
+const CROWD: usize = 2;
+/// The longest that is waited for a crowd.
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 /// How long changes may wait for a checkpoint.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
 /// How long to wait after a checkpoint that failed.
@@ -67,8 +74,10 @@ impl Threads {
 fn commit(mut committer: Committer, mut commands: mpsc::Receiver<Command>, ring: &Ring) {
     let mut closing = false;
     let mut requests = Vec::new();
+    let mut pause = Duration::ZERO;
     while !closing {
         let Some(command) = commands.blocking_recv() else { break };
+        thread::sleep(pause);
         let mut bytes = 0;
         let mut waiting = Some(command);
         while let Some(command) = waiting.take() {
@@ -86,8 +95,10 @@ fn commit(mut committer: Committer, mut commands: mpsc::Receiver<Command>, ring:
                 waiting = commands.try_recv().ok();
             }
         }
+        let (size, begun) = (requests.len(), Instant::now());
         // After a close, what was sent before it still counts.
         committer.commit(&mut requests);
+        pause = pause_after(size, begun.elapsed());
         ring.0.ring(committer.behind() >= CHECKPOINT_FRAMES);
     }
     while let Ok(command) = commands.try_recv() {
@@ -101,6 +112,11 @@ fn commit(mut committer: Committer, mut commands: mpsc::Receiver<Command>, ring:
     if committer.is_broken() {
         tracing::warn!("the message log is closed after a failed write");
     }
+}
+
+/// How long to let others come before the next commit, after one of this size that took so long.
+fn pause_after(size: usize, took: Duration) -> Duration {
+    if size < CROWD { Duration::ZERO } else { took.min(LONGEST_PAUSE) }
 }
 
 fn checkpoint(checkpointer: &Checkpointer, bell: &Bell) {
