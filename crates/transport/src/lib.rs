@@ -17,7 +17,8 @@
 //! cut, and gives [`Event`]s; what it is given is hostile until it has been
 //! counted, bounded and put in order ([`Limits`]). Neither knows sockets,
 //! clocks, XML signatures or digests: the caller hashes the bytes of the
-//! events, which are exactly the bytes that the peer signed.
+//! events, which are exactly the bytes that the peer signed. [`read_parts`] is
+//! for multiparts of another order that are in memory already.
 
 mod boundary;
 mod collector;
@@ -31,6 +32,7 @@ mod limits;
 mod order;
 mod scanner;
 mod splitter;
+mod whole;
 
 pub mod envelope;
 pub mod media;
@@ -42,3 +44,4 @@ pub use encoder::Encoder;
 pub use error::TransportError;
 pub use headers::PartHeaders;
 pub use limits::Limits;
+pub use whole::{Part, read_parts};

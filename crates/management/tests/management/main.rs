@@ -1,0 +1,7 @@
+//! Management requests: written, read, judged and answered.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod judging;
+mod reading;
+mod samples;
+mod world;
