@@ -12,6 +12,8 @@ use std::time::Duration;
 use causeway_globalconf::Version;
 use causeway_keys::{KeyKind, PinSource};
 
+use crate::requests::Approval;
+
 /// How a central registry runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -34,6 +36,8 @@ pub struct Config {
     pub validity: Duration,
     /// How often it is renewed without a change (`[publication] renewal_seconds`, default 60).
     pub renewal: Duration,
+    /// Which requests of security servers need no approval (`[requests] approve_…`, default none).
+    pub approval: Approval,
 }
 
 impl Config {
@@ -49,6 +53,7 @@ impl Config {
             key_kind: KeyKind::Rsa3072,
             validity: Duration::from_secs(600),
             renewal: Duration::from_secs(60),
+            approval: Approval::default(),
         }
     }
 

@@ -19,6 +19,7 @@ mod parameters;
 mod publication;
 mod records;
 mod registry;
+mod requests;
 mod short;
 mod signing;
 pub mod store;
@@ -34,5 +35,8 @@ pub use records::{
     CaCertificateRecord, CaRecord, CertificateRecord, ConfigurationKind, OcspRecord, Settings,
     TsaRecord,
 };
-pub use registry::{Records, Registry, RegistryError};
+pub use registry::{Door, Records, Registry, RegistryError};
+pub use requests::{
+    Approval, Origin, Outcome, RequestError, RequestListing, RequestRecord, RequestStatus,
+};
 pub use signing::{Signer, Signers};

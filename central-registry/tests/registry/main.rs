@@ -3,4 +3,5 @@
 
 mod command_line;
 mod publishing;
+mod requests;
 mod support;
