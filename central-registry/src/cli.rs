@@ -5,6 +5,7 @@
 
 mod act;
 mod edits;
+mod requests;
 mod show;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use crate::config::ConfigErrors;
 use crate::edit::EditError;
 use crate::records::ConfigurationKind;
 use crate::registry::RegistryError;
+use crate::requests::RequestError;
 
 /// The central registry of a secure data exchange, compatible with X-Road.
 #[derive(Debug, Parser)]
@@ -90,6 +92,9 @@ enum Command {
     /// Management services.
     #[command(subcommand)]
     Management(Management),
+    /// What security servers ask for: registrations that wait for you, and what has come before.
+    #[command(subcommand)]
+    Requests(Requests),
     /// Security policy.
     #[command(subcommand)]
     Policy(Policy),
@@ -443,6 +448,36 @@ enum Management {
 }
 
 #[derive(Debug, Subcommand)]
+enum Requests {
+    /// Show the requests, the newest first.
+    List {
+        /// Those alone that wait for a decision.
+        #[arg(long)]
+        pending: bool,
+    },
+    /// Show one request in full.
+    Show {
+        /// Its number.
+        number: u64,
+    },
+    /// Let a request take effect.
+    Approve {
+        /// Its number.
+        number: u64,
+    },
+    /// Decline a request.
+    Decline {
+        /// Its number.
+        number: u64,
+    },
+    /// Take back a request that the registry itself has made.
+    Revoke {
+        /// Its number.
+        number: u64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum Policy {
     /// Change the policy; what is not named stays.
     Set {
@@ -506,7 +541,7 @@ macro_rules! failures {
         }
     )*};
 }
-failures!(RegistryError, EditError, AdminError);
+failures!(RegistryError, EditError, AdminError, RequestError);
 
 impl From<ConfigErrors> for Failure {
     fn from(e: ConfigErrors) -> Self {

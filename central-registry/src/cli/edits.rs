@@ -73,6 +73,7 @@ pub(super) fn of(command: Command) -> Result<Edit, Failure> {
         | Command::List { .. }
         | Command::Publish
         | Command::Anchor(_)
+        | Command::Requests(_)
         | Command::SigningKey(_) => {
             return Err(Failure::new("this command changes no record", "report this"));
         }

@@ -163,7 +163,8 @@ fn table(l: &Listing, what: What) -> String {
     }
 }
 
-fn draw(heads: &[&str], rows: Vec<Vec<String>>) -> String {
+/// A table with as much room for each column as it needs.
+pub(super) fn draw(heads: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut widths: Vec<usize> = heads.iter().map(|head| head.chars().count()).collect();
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -268,6 +268,11 @@ fn add_client(
         let text = format!("{client} is a client of {server} already");
         return Err(RequestError::new(reason::CLIENT_EXISTS, text, "nothing"));
     }
+    // What could not be approved is not to wait, nor to be shown.
+    if name.is_some_and(|name| name.len() > 1000 || name.contains(char::is_control)) {
+        let next = "keep to 1000 bytes without control characters";
+        return Err(RequestError::new(reason::INVALID, "the name is not allowed", next));
+    }
     let old = state.subsystems.get(client).and_then(|subsystem| subsystem.name.clone());
     let pending = draft.find(|record| {
         record.status.is_pending()
