@@ -22,6 +22,8 @@ use crate::records::ConfigurationKind;
 use crate::registry::RegistryError;
 use crate::requests::RequestError;
 
+use requests::Requests;
+
 /// The central registry of a secure data exchange, compatible with X-Road.
 #[derive(Debug, Parser)]
 #[command(name = "central-registry", version)]
@@ -444,36 +446,6 @@ enum Management {
         /// The TLS certificate of that address, PEM or DER.
         #[arg(long)]
         registration_cert: Option<PathBuf>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum Requests {
-    /// Show the requests, the newest first.
-    List {
-        /// Those alone that wait for a decision.
-        #[arg(long)]
-        pending: bool,
-    },
-    /// Show one request in full.
-    Show {
-        /// Its number.
-        number: u64,
-    },
-    /// Let a request take effect.
-    Approve {
-        /// Its number.
-        number: u64,
-    },
-    /// Decline a request.
-    Decline {
-        /// Its number.
-        number: u64,
-    },
-    /// Take back a request that the registry itself has made.
-    Revoke {
-        /// Its number.
-        number: u64,
     },
 }
 

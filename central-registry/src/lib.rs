@@ -40,6 +40,7 @@ pub use records::{
 };
 pub use registry::{Door, Records, Registry, RegistryError};
 pub use requests::{
-    Approval, Origin, Outcome, RequestError, RequestListing, RequestRecord, RequestStatus,
+    Approval, OperatorRequest, Origin, Outcome, RequestError, RequestListing, RequestRecord,
+    RequestStatus,
 };
 pub use signing::{Signer, Signers};

@@ -17,11 +17,13 @@ mod error;
 mod listing;
 mod record;
 
-use causeway_management::Request;
+use causeway_identifiers::{ClientId, SecurityServerId};
+use causeway_management::{Request, is_host};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::records::State;
+use crate::records::{CertificateRecord, State};
+use crate::short;
 use crate::store::Change;
 
 pub use error::RequestError;
@@ -94,6 +96,60 @@ pub struct Approval {
     pub clients: bool,
     /// Changes of a server's owner.
     pub owner_changes: bool,
+}
+
+/// What the operator asks for, so that the security server's own request needs no approval any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum OperatorRequest {
+    /// To register an authentication certificate, and the server with it.
+    AuthCertificate {
+        /// The server.
+        #[serde(with = "short")]
+        server: SecurityServerId,
+        /// Host name or address at which other servers reach it.
+        address: String,
+        /// The certificate.
+        certificate: CertificateRecord,
+    },
+    /// To register a client at a server.
+    Client {
+        /// The server.
+        #[serde(with = "short")]
+        server: SecurityServerId,
+        /// The client.
+        #[serde(with = "short")]
+        client: ClientId,
+        /// A name for the subsystem; none leaves it as it is.
+        name: Option<String>,
+    },
+}
+
+impl OperatorRequest {
+    /// The same as a security server would ask for it.
+    ///
+    /// # Errors
+    /// When the certificate cannot be read.
+    pub fn to_request(&self) -> Result<Request, RequestError> {
+        Ok(match self.clone() {
+            Self::AuthCertificate { server, address, certificate } => {
+                if !is_host(&address) {
+                    let text = format!("'{}' is no host name or address", address.escape_debug());
+                    let next = "give it without a scheme and path, e.g. ss1.example.org";
+                    return Err(RequestError::new(error::reason::BAD_ADDRESS, text, next));
+                }
+                let certificate = certificate.0.read().map_err(|e| {
+                    let next = "give a certificate file in PEM or DER form";
+                    RequestError::new(error::reason::BAD_CERTIFICATE, e.to_string(), next)
+                })?;
+                let (address, certificate) = (Some(address), certificate.der().to_vec());
+                Request::AuthCertReg { server, address, certificate, dry_run: false }
+            }
+            Self::Client { server, client, name } => {
+                Request::ClientReg { server, client, subsystem_name: name }
+            }
+        })
+    }
 }
 
 /// What became of a request when it was taken.

@@ -14,7 +14,7 @@ use super::{AdminAnswer, AdminRefusal, Decision};
 use crate::edit::Edit;
 use crate::listing::Listing;
 use crate::records::ConfigurationKind;
-use crate::requests::{Outcome, RequestListing};
+use crate::requests::{OperatorRequest, Outcome, RequestListing};
 
 /// The longest answer, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
@@ -95,6 +95,15 @@ impl AdminClient {
     /// When the registry does not answer.
     pub fn requests(&self) -> Result<Vec<RequestListing>, AdminError> {
         self.json(Method::GET, "/requests", Vec::new())
+    }
+
+    /// Makes a request of the operator.
+    ///
+    /// # Errors
+    /// When the registry refuses or does not answer.
+    pub fn ask(&self, request: &OperatorRequest) -> Result<Outcome, AdminError> {
+        let body = serde_json::to_vec(request).map_err(failed)?;
+        self.json(Method::POST, "/requests", body)
     }
 
     /// Approves a management request.

@@ -115,7 +115,7 @@ pub(super) fn act(cli: Cli) -> Result<Answer, Failure> {
         Command::Anchor(Anchor::Export { kind, out }) => {
             return export(&config, kind.into(), out.as_deref());
         }
-        Command::Requests(command) => return requests::act(&config, &command),
+        Command::Requests(command) => return requests::act(&config, command),
         Command::SigningKey(command) => return signing_key(config, command),
         other => edits::of(other)?,
     };

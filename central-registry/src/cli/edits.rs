@@ -144,7 +144,7 @@ fn ca(add: CaAdd) -> Result<Edit, Failure> {
     Ok(Edit::CaAdd { name: add.name, ca: Box::new(ca) })
 }
 
-fn certificate(path: &Path) -> Result<CertificateRecord, Failure> {
+pub(super) fn certificate(path: &Path) -> Result<CertificateRecord, Failure> {
     let certificate = Certificate::from_der_or_pem(&read(path)?).map_err(|e| {
         let next = "give a certificate file in PEM or DER form";
         Failure::new(format!("{}: {e}", path.display()), next)

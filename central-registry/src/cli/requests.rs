@@ -1,19 +1,86 @@
 //! Management requests at the command line.
 
+use std::path::PathBuf;
+
 use causeway_console::time;
+use causeway_identifiers::{ClientId, SecurityServerId};
+use clap::Subcommand;
 use serde_json::json;
 use time::OffsetDateTime;
 
+use super::Failure;
 use super::act::{Answer, Backend, changed, not_running};
+use super::edits::certificate;
 use super::show::draw;
-use super::{Failure, Requests};
 use crate::admin::Decision;
 use crate::config::Config;
-use crate::requests::{Outcome, RequestListing};
+use crate::requests::{OperatorRequest, Origin, Outcome, RequestListing, RequestStatus};
 
-pub(super) fn act(config: &Config, command: &Requests) -> Result<Answer, Failure> {
+#[derive(Debug, Subcommand)]
+pub(super) enum Requests {
+    /// Show the requests, the newest first.
+    List {
+        /// Those alone that wait for a decision.
+        #[arg(long)]
+        pending: bool,
+    },
+    /// Show one request in full.
+    Show {
+        /// Its number.
+        number: u64,
+    },
+    /// Let a request take effect.
+    Approve {
+        /// Its number.
+        number: u64,
+    },
+    /// Decline a request.
+    Decline {
+        /// Its number.
+        number: u64,
+    },
+    /// Take back a request that the registry itself has made.
+    Revoke {
+        /// Its number.
+        number: u64,
+    },
+    /// Ask for a certificate's registration yourself: that of the server then needs no approval.
+    AddAuthCert {
+        /// INSTANCE/CLASS/CODE/SERVER
+        #[arg(value_parser = SecurityServerId::parse)]
+        server: SecurityServerId,
+        /// Host name or address at which other servers reach it.
+        #[arg(long)]
+        address: String,
+        /// The certificate, PEM or DER.
+        #[arg(long)]
+        cert: PathBuf,
+    },
+    /// Ask for a client's registration yourself: that of the server then needs no approval.
+    AddClient {
+        /// INSTANCE/CLASS/CODE/SERVER
+        #[arg(value_parser = SecurityServerId::parse)]
+        server: SecurityServerId,
+        /// INSTANCE/CLASS/CODE[/SUBSYSTEM]
+        #[arg(value_parser = ClientId::parse)]
+        client: ClientId,
+        /// A name for the subsystem.
+        #[arg(long)]
+        name: Option<String>,
+    },
+}
+
+pub(super) fn act(config: &Config, command: Requests) -> Result<Answer, Failure> {
     let mut backend = Backend::open(config)?;
-    match *command {
+    match command {
+        Requests::AddAuthCert { server, address, cert } => {
+            let certificate = certificate(&cert)?;
+            let asked = OperatorRequest::AuthCertificate { server, address, certificate };
+            ask(&mut backend, config, &asked)
+        }
+        Requests::AddClient { server, client, name } => {
+            ask(&mut backend, config, &OperatorRequest::Client { server, client, name })
+        }
         Requests::List { pending } => {
             let mut requests = all(&backend)?;
             if pending {
@@ -44,6 +111,26 @@ pub(super) fn act(config: &Config, command: &Requests) -> Result<Answer, Failure
         Requests::Decline { number } => refuse(&mut backend, Decision::Decline, number),
         Requests::Revoke { number } => refuse(&mut backend, Decision::Revoke, number),
     }
+}
+
+fn ask(backend: &mut Backend, config: &Config, asked: &OperatorRequest) -> Result<Answer, Failure> {
+    let outcome = match backend {
+        Backend::Running(client) => client.ask(asked)?,
+        Backend::Idle(records) => {
+            let (by, now) = (Origin::Registry, OffsetDateTime::now_utc());
+            records.submit_request(&asked.to_request()?, by, None, &config.approval, now)?
+        }
+    };
+    let Outcome { number, status } = outcome;
+    let next = match status.is_pending() {
+        true if status == RequestStatus::Waiting => {
+            "let the security server ask for it too: it then takes effect".to_owned()
+        }
+        true => format!("both have asked: `central-registry requests approve {number}`"),
+        false => "nothing".to_owned(),
+    };
+    let text = format!("request {number} {}\nnext: {next}", status.name());
+    Ok(Answer::Told(text, json!({ "number": number, "status": status, "next": next })))
 }
 
 fn refuse(backend: &mut Backend, decision: Decision, number: u64) -> Result<Answer, Failure> {

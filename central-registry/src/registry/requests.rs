@@ -205,7 +205,11 @@ impl Registry {
 /// The records as the global configuration that would be published of them now: a request is judged by
 /// what the registry knows, not by what it has published.
 fn global_conf(state: &State, public_addresses: &[String]) -> Result<GlobalConf, Fault> {
-    let shared = parameters::shared(state, public_addresses);
+    let mut shared = parameters::shared(state, public_addresses);
+    // A judge asks for authorities and policy alone; the rest would be indexed for nothing.
+    shared.members.clear();
+    shared.security_servers.clear();
+    shared.global_groups.clear();
     let mut configuration = InstanceConfiguration::new(shared, Version::V6, None);
     configuration.private = parameters::private(state, public_addresses);
     configuration.next_update = parameters::next_update(state);

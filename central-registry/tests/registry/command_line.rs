@@ -372,7 +372,8 @@ fn requests_are_looked_at_and_decided() {
         let shown = operator.ok(&["requests", "show", number]);
         assert!(shown.contains("client           DEV/GOV/1/"), "{shown}");
         let listed = operator.json(&["requests", "list"]);
-        assert_eq!(listed[0]["number"], 2);
+        let newest = if running { 3 } else { 2 };
+        assert_eq!(listed[0]["number"], newest);
         match running {
             false => {
                 let told = operator.ok(&["requests", "approve", number]);
@@ -394,6 +395,16 @@ fn requests_are_looked_at_and_decided() {
             }
         }
         operator.refused(&["requests", "show", "99"]);
+        // The operator's own, before the server's.
+        let id = format!("DEV/GOV/1/OWN{number}");
+        let told = operator.ok(&["requests", "add-client", "DEV/GOV/1/SS1", &id, "--name", "Own"]);
+        assert!(told.contains(" waiting\nnext: let the security server ask for it too"), "{told}");
+        let own = operator.json(&["requests", "list"])[0]["number"].to_string();
+        operator.refused(&["requests", "add-client", "DEV/GOV/1/SS1", &id]);
+        let told = operator.json(&["requests", "revoke", &own]);
+        assert_eq!(told["status"], "revoked");
+        let unknown = ["requests", "add-client", "DEV/GOV/1/SS9", "DEV/GOV/1/X"];
+        assert!(operator.refused(&unknown).contains("there is no security server"));
         if let Some(serving) = serving {
             serving.stop();
         }

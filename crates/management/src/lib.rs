@@ -4,7 +4,7 @@
 //! A request is a SOAP message whose body element is named as the service: [`Request`] has the eleven
 //! kinds. Two of them travel as SOAP alone, the others as `multipart/related` with signatures,
 //! certificates and an OCSP response behind the SOAP part ([`Evidence`]). [`soap`], [`signed`] and [`registration`] make them,
-//! [`Message::read`] reads them, [`judge`] decides whether the registry may act on one, and
+//! [`Message::read`] reads them, [`judge()`] decides whether the registry may act on one, and
 //! [`response`] and [`request_id`] are the two ends of the answer.
 //!
 //! Everything here is a function of bytes and values: time and the global configuration are

@@ -57,7 +57,7 @@ pub enum Evidence {
 }
 
 /// A request with its header and evidence. Reading it says nothing yet about its truth: see
-/// [`crate::judge`].
+/// [`crate::judge()`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// The SOAP part, exactly as it was signed.
