@@ -54,6 +54,8 @@ pub struct Doors {
     doors: Vec<(Door, TcpListener)>,
     tls: Arc<rustls::ServerConfig>,
     management_from: Vec<IpAddr>,
+    /// The TLS certificate, DER.
+    certificate: Vec<u8>,
 }
 
 impl std::fmt::Debug for Doors {
@@ -70,7 +72,7 @@ impl Doors {
     pub async fn open(config: &Config) -> Result<Option<Self>, RegistryError> {
         let Some(doorway) = &config.doorway else { return Ok(None) };
         let Doorway { registration, management, management_from, certificate, key } = doorway;
-        let tls = tls::config(certificate, key)?;
+        let (tls, certificate) = tls::config(certificate, key)?;
         let mut doors = Vec::new();
         for (door, address) in [(Door::Registration, registration), (Door::Management, management)]
         {
@@ -79,7 +81,13 @@ impl Doors {
             })?;
             doors.push((door, listener));
         }
-        Ok(Some(Self { doors, tls, management_from: management_from.clone() }))
+        Ok(Some(Self { doors, tls, management_from: management_from.clone(), certificate }))
+    }
+
+    /// The TLS certificate that clients see, DER. Security servers compare it with the one that the
+    /// global configuration names.
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
     }
 
     /// The address of a door.

@@ -58,6 +58,12 @@ impl Registry {
         tasks.spawn(self.clone().keep_fresh(stopped.clone()));
         tasks.spawn(admin::serve(self.clone(), admin, stopped.clone()));
         if let Some(doors) = doors {
+            if !self.names_certificate(doors.certificate()) {
+                warn!(
+                    next = "publish it: `central-registry management set --provider CLIENT --registration-cert FILE`",
+                    "the global configuration does not name the TLS certificate of the registration service: security servers will not talk to it"
+                );
+            }
             let (registry, mut stopped) = (self.clone(), stopped.clone());
             tasks.spawn(async move {
                 let shutdown = async move { drop(stopped.changed().await) };

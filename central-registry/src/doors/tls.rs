@@ -9,14 +9,19 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::registry::RegistryError;
 
-/// TLS 1.3 and 1.2 with one certificate; clients need none.
-pub(super) fn config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, RegistryError> {
+/// TLS 1.3 and 1.2 with one certificate, and that certificate's DER; clients need none.
+pub(super) fn config(
+    certificate: &Path,
+    key: &Path,
+) -> Result<(Arc<ServerConfig>, Vec<u8>), RegistryError> {
     let failed = |path: &Path, why: String| {
         RegistryError::Disk(format!("TLS of the management services: {}: {why}", path.display()))
     };
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|e| failed(certificate, e.to_string()))?;
+    let first = chain.first().map(|first| first.to_vec());
+    let first = first.ok_or_else(|| failed(certificate, "no certificate is in it".into()))?;
     let secret = PrivateKeyDer::from_pem_file(key).map_err(|e| failed(key, e.to_string()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
@@ -25,5 +30,5 @@ pub(super) fn config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>
         .with_no_client_auth()
         .with_single_cert(chain, secret)
         .map_err(|e| failed(certificate, e.to_string()))?;
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), first))
 }

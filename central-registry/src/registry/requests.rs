@@ -200,6 +200,13 @@ impl Registry {
     pub fn requests(&self) -> Vec<RequestListing> {
         lock(&self.0.records).requests()
     }
+
+    /// Whether this is the certificate by which security servers know the registration service.
+    pub(crate) fn names_certificate(&self, der: &[u8]) -> bool {
+        let records = lock(&self.0.records);
+        let named = records.state.settings.registration_certificate.as_ref();
+        named.and_then(|record| record.0.read().ok()).is_some_and(|named| named.der() == der)
+    }
 }
 
 /// The records as the global configuration that would be published of them now: a request is judged by
