@@ -89,6 +89,16 @@ impl World {
         Self { _folder: folder, registry, now, authority, responder, owner, other, auth }
     }
 
+    /// The approved authority.
+    pub(crate) fn authority(&self) -> &Certificate {
+        self.authority.certificate()
+    }
+
+    /// An authentication certificate and a signing certificate of the authority, DER.
+    pub(crate) fn certificates(&self) -> [Vec<u8>; 2] {
+        [self.auth.der(), self.owner.der()]
+    }
+
     /// With SS1 registered, and DEV/COM/2/SUB as its client.
     fn with_server(approval: Approval) -> Self {
         let world = Self::new(approval);
