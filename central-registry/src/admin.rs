@@ -3,7 +3,7 @@
 //!
 //! `POST /edit` takes an [`Edit`], `POST /publish` nothing, `GET /listing` gives a [`Listing`],
 //! `GET /anchor/internal` and `/anchor/external` an anchor file, `POST /signing-keys/…` work on the
-//! keys. A refusal is an [`AdminRefusal`]. Anchors are given here and by the command line alone: they
+//! keys, `/requests` and `/requests/…` on management requests. A refusal is an [`AdminRefusal`]. Anchors are given here and by the command line alone: they
 //! are where trust begins, so they must not be fetched over an unprotected network.
 
 mod client;
@@ -31,6 +31,7 @@ use crate::http::GRACE;
 use crate::listing::Listing;
 use crate::records::ConfigurationKind;
 use crate::registry::{Registry, RegistryError};
+use crate::requests::{OperatorRequest, Origin, Outcome, RequestError};
 
 pub use client::{AdminClient, AdminError};
 
@@ -139,6 +140,15 @@ async fn answer(registry: &Registry, request: Request<Incoming>) -> Response<Ful
     let path: Vec<&str> = head.uri.path().split('/').skip(1).collect();
     match (&head.method, &path[..]) {
         (&Method::GET, ["listing"]) => json(&Listing::clone(&registry.listing())),
+        (&Method::GET, ["requests"]) => json(&registry.requests()),
+        (&Method::POST, ["requests"]) => match serde_json::from_slice::<OperatorRequest>(&body) {
+            Ok(asked) => ask(registry, asked).await,
+            Err(e) => refuse(StatusCode::BAD_REQUEST, &e.to_string(), "send a request"),
+        },
+        (&Method::POST, ["requests", verb, number]) => match (Decision::of(verb), number.parse()) {
+            (Some(decision), Ok(number)) => decide(registry, decision, number).await,
+            _ => unknown(),
+        },
         (&Method::GET, ["anchor", kind]) => match kind_of(kind).map(|kind| registry.anchor(kind)) {
             Some(Ok(xml)) => Response::new(Full::new(xml.into())),
             Some(Err(e)) => refuse(StatusCode::CONFLICT, &e.to_string(), e.next_step()),
@@ -172,6 +182,73 @@ async fn answer(registry: &Registry, request: Request<Incoming>) -> Response<Ful
         }
         _ => unknown(),
     }
+}
+
+/// What an operator does with a request that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// It is to take effect.
+    Approve,
+    /// It is not.
+    Decline,
+    /// The operator's own is taken back.
+    Revoke,
+}
+
+impl Decision {
+    /// `approve`, `decline` or `revoke`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Decline => "decline",
+            Self::Revoke => "revoke",
+        }
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        [Self::Approve, Self::Decline, Self::Revoke].into_iter().find(|d| d.name() == name)
+    }
+}
+
+/// Takes a request of the operator, off the asynchronous threads.
+async fn ask(registry: &Registry, asked: OperatorRequest) -> Response<Full<Bytes>> {
+    let handle = registry.clone();
+    let submit = move || {
+        let request = asked.to_request()?;
+        handle.submit_request(&request, Origin::Registry, None, OffsetDateTime::now_utc())
+    };
+    told(tokio::task::spawn_blocking(submit).await)
+}
+
+fn told(
+    result: Result<Result<Outcome, RequestError>, tokio::task::JoinError>,
+) -> Response<Full<Bytes>> {
+    match result {
+        Ok(Ok(outcome)) => json(&outcome),
+        Ok(Err(e)) => refuse(StatusCode::CONFLICT, &e.to_string(), e.next_step()),
+        Err(e) => {
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string(), "look at the registry's log")
+        }
+    }
+}
+
+/// Decides on a request, off the asynchronous threads. What was approved is published.
+async fn decide(registry: &Registry, decision: Decision, number: u64) -> Response<Full<Bytes>> {
+    let now = OffsetDateTime::now_utc();
+    if decision == Decision::Approve {
+        let approve =
+            move |registry: &Registry| registry.approve_request(number, now).map(|_| None);
+        return changed(registry, approve, |e: &RequestError| e.next_step().to_owned()).await;
+    }
+    let handle = registry.clone();
+    let decide = move || {
+        let status = match decision {
+            Decision::Revoke => handle.revoke_request(number, now),
+            _ => handle.decline_request(number, now),
+        };
+        status.map(|status| Outcome { number, status })
+    };
+    told(tokio::task::spawn_blocking(decide).await)
 }
 
 fn kind_of(name: &str) -> Option<ConfigurationKind> {

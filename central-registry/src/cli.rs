@@ -5,6 +5,7 @@
 
 mod act;
 mod edits;
+mod requests;
 mod show;
 
 use std::path::PathBuf;
@@ -19,6 +20,9 @@ use crate::config::ConfigErrors;
 use crate::edit::EditError;
 use crate::records::ConfigurationKind;
 use crate::registry::RegistryError;
+use crate::requests::RequestError;
+
+use requests::Requests;
 
 /// The central registry of a secure data exchange, compatible with X-Road.
 #[derive(Debug, Parser)]
@@ -90,6 +94,9 @@ enum Command {
     /// Management services.
     #[command(subcommand)]
     Management(Management),
+    /// What security servers ask for: registrations that wait for you, and what has come before.
+    #[command(subcommand)]
+    Requests(Requests),
     /// Security policy.
     #[command(subcommand)]
     Policy(Policy),
@@ -506,7 +513,7 @@ macro_rules! failures {
         }
     )*};
 }
-failures!(RegistryError, EditError, AdminError);
+failures!(RegistryError, EditError, AdminError, RequestError);
 
 impl From<ConfigErrors> for Failure {
     fn from(e: ConfigErrors) -> Self {

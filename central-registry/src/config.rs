@@ -5,12 +5,14 @@
 mod read;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use causeway_globalconf::Version;
 use causeway_keys::{KeyKind, PinSource};
+
+use crate::requests::Approval;
 
 /// How a central registry runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,40 @@ pub struct Config {
     pub validity: Duration,
     /// How often it is renewed without a change (`[publication] renewal_seconds`, default 60).
     pub renewal: Duration,
+    /// Which requests of security servers need no approval (`[requests] approve_…`, default none).
+    pub approval: Approval,
+    /// Where management requests are taken; nowhere without a TLS certificate (`[requests]`).
+    pub doorway: Option<Doorway>,
+}
+
+/// Where management requests are taken, over HTTPS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doorway {
+    /// Registrations of authentication certificates, of everybody (`registration_listen`, default port
+    /// 4001 of all addresses).
+    pub registration: SocketAddr,
+    /// All other requests, of the security server that serves the management services
+    /// (`management_listen`, default port 4002 of the loopback address).
+    pub management: SocketAddr,
+    /// Whose connections the latter takes (`management_from`, default the loopback addresses).
+    pub management_from: Vec<IpAddr>,
+    /// The TLS certificate, PEM (`tls_certificate`).
+    pub certificate: PathBuf,
+    /// Its key, PEM (`tls_key`).
+    pub key: PathBuf,
+}
+
+impl Doorway {
+    /// A doorway at the default addresses.
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self {
+            registration: SocketAddr::from(([0, 0, 0, 0], 4001)),
+            management: SocketAddr::from(([127, 0, 0, 1], 4002)),
+            management_from: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            certificate: certificate.into(),
+            key: key.into(),
+        }
+    }
 }
 
 impl Config {
@@ -49,6 +85,8 @@ impl Config {
             key_kind: KeyKind::Rsa3072,
             validity: Duration::from_secs(600),
             renewal: Duration::from_secs(60),
+            approval: Approval::default(),
+            doorway: None,
         }
     }
 
@@ -71,6 +109,10 @@ impl Config {
         config.storage = folder.join(&config.storage);
         if let PinSource::File(file) = &mut config.pin {
             *file = folder.join(&*file);
+        }
+        if let Some(doorway) = &mut config.doorway {
+            doorway.certificate = folder.join(&doorway.certificate);
+            doorway.key = folder.join(&doorway.key);
         }
         Ok(config)
     }

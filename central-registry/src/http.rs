@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::admin;
+use crate::doors::Doors;
 use crate::publication::Publication;
 use crate::registry::{Registry, RegistryError};
 
@@ -38,16 +39,17 @@ const GATHER: Duration = Duration::from_millis(50);
 impl Registry {
     /// Serves the published configuration on `listener` until `shutdown` comes, publishes at every
     /// change and whenever the renewal period has passed, and takes changes at the socket in the
-    /// storage folder. It publishes once before it begins; when something is missing for that, it
+    /// storage folder, and management requests where the configuration says so. It publishes once before it begins; when something is missing for that, it
     /// serves 404 until it is there.
     ///
     /// # Errors
-    /// When the socket cannot be made. Errors of single connections are logged.
+    /// When the socket or a door for requests cannot be made. Errors of single connections are logged.
     pub async fn serve(
         &self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), RegistryError> {
+        let doors = Doors::open(self.config()).await?;
         let admin = admin::bind(self.config())?;
         // What is amiss is in the log, and in the answer of the health endpoint.
         let _ = self.publish_in_background().await;
@@ -55,6 +57,19 @@ impl Registry {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().keep_fresh(stopped.clone()));
         tasks.spawn(admin::serve(self.clone(), admin, stopped.clone()));
+        if let Some(doors) = doors {
+            if !self.names_certificate(doors.certificate()) {
+                warn!(
+                    next = "publish it: `central-registry management set --provider CLIENT --registration-cert FILE`",
+                    "the global configuration does not name the TLS certificate of the registration service: security servers will not talk to it"
+                );
+            }
+            let (registry, mut stopped) = (self.clone(), stopped.clone());
+            tasks.spawn(async move {
+                let shutdown = async move { drop(stopped.changed().await) };
+                registry.serve_doors(doors, shutdown).await;
+            });
+        }
         tasks.spawn(self.clone().accept(listener, stopped));
         shutdown.await;
         admin::unbind(self.config());

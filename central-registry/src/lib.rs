@@ -5,13 +5,15 @@
 //! [`Registry`] signs them as global configurations of the versions 2 to 6 and serves them in the
 //! layout of X-Road's central server (protocol reference 7.1 and 7.2), renewed at every change and
 //! before they expire. Operators work with the command line ([`cli`]), which speaks to a running
-//! registry over a socket in its storage folder ([`admin`]), or opens the store itself.
+//! registry over a socket in its storage folder ([`admin`]), or opens the store itself. Security servers
+//! send management requests ([`Doors`]), which wait for the operator or change the records at once.
 //!
 //! Formats and signatures are made by `causeway_globalconf`; nothing here knows XML.
 
 pub mod admin;
 pub mod cli;
 mod config;
+mod doors;
 mod edit;
 mod http;
 mod listing;
@@ -19,11 +21,13 @@ mod parameters;
 mod publication;
 mod records;
 mod registry;
+mod requests;
 mod short;
 mod signing;
 pub mod store;
 
-pub use config::{Config, ConfigErrors, Mistake};
+pub use config::{Config, ConfigErrors, Doorway, Mistake};
+pub use doors::Doors;
 pub use edit::{Edit, EditError, SERVER_OWNERS};
 pub use listing::{
     CaListing, CertificateListing, Described, GroupListing, Listing, Named, ServerListing,
@@ -34,5 +38,9 @@ pub use records::{
     CaCertificateRecord, CaRecord, CertificateRecord, ConfigurationKind, OcspRecord, Settings,
     TsaRecord,
 };
-pub use registry::{Records, Registry, RegistryError};
+pub use registry::{Door, Records, Registry, RegistryError};
+pub use requests::{
+    Approval, OperatorRequest, Origin, Outcome, RequestError, RequestListing, RequestRecord,
+    RequestStatus,
+};
 pub use signing::{Signer, Signers};

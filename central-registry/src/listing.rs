@@ -79,6 +79,9 @@ pub struct ServerListing {
     pub auth_certificates: Vec<CertificateListing>,
     /// Its clients beside the owner.
     pub clients: Vec<String>,
+    /// Those of them that are registered, but not published for now.
+    #[serde(default)]
+    pub disabled_clients: Vec<String>,
 }
 
 /// A group of clients.
@@ -173,8 +176,12 @@ impl Listing {
 
 fn servers(state: &State) -> Vec<ServerListing> {
     let mut clients: BTreeMap<&SecurityServerId, Vec<String>> = BTreeMap::new();
-    for (server, client) in &state.clients {
+    let mut disabled: BTreeMap<&SecurityServerId, Vec<String>> = BTreeMap::new();
+    for ((server, client), record) in &state.clients {
         clients.entry(server).or_default().push(client.to_short());
+        if record.disabled {
+            disabled.entry(server).or_default().push(client.to_short());
+        }
     }
     let mut listed: Vec<ServerListing> = Vec::new();
     for (id, server) in &state.servers {
@@ -186,6 +193,7 @@ fn servers(state: &State) -> Vec<ServerListing> {
             maintenance: server.maintenance.is_some(),
             auth_certificates: certificates.map(|(_, r)| certificate(&r.certificate)).collect(),
             clients: clients.remove(id).unwrap_or_default(),
+            disabled_clients: disabled.remove(id).unwrap_or_default(),
         });
     }
     listed
@@ -224,18 +232,23 @@ fn cas(state: &State) -> Vec<CaListing> {
     state.cas.iter().map(listing).collect()
 }
 
+impl CertificateListing {
+    pub(crate) fn of(certificate: &Certificate) -> Self {
+        Self {
+            sha256: hex::encode(certificate.sha256()),
+            subject: causeway_console::name(&certificate.subject_rfc2253()),
+            not_after: certificate.not_after().date().to_string(),
+        }
+    }
+}
+
 fn certificate(record: &CertificateRecord) -> CertificateListing {
-    let of = |certificate: Certificate| CertificateListing {
-        sha256: hex::encode(certificate.sha256()),
-        subject: causeway_console::name(&certificate.subject_rfc2253()),
-        not_after: certificate.not_after().date().to_string(),
-    };
     record.0.read().map_or_else(
         |_| CertificateListing {
             sha256: String::new(),
             subject: "cannot be read".into(),
             not_after: String::new(),
         },
-        of,
+        |certificate| CertificateListing::of(&certificate),
     )
 }

@@ -190,7 +190,7 @@ fn servers(state: &State) -> Vec<SecurityServer> {
         }
     }
     let mut clients: BTreeMap<&SecurityServerId, Vec<ClientId>> = BTreeMap::new();
-    for (server, client) in &state.clients {
+    for ((server, client), _) in state.clients.iter().filter(|(_, record)| !record.disabled) {
         clients.entry(server).or_default().push(client.clone());
     }
     state

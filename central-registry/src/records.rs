@@ -1,6 +1,7 @@
 //! The registry's records: the rows of the store, and the state that they make up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +10,7 @@ use causeway_identifiers::{ClientId, MemberId, SecurityServerId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::requests::RequestRecord;
 use crate::short;
 
 /// The name of a row: what it is about. In the store its parts are separated by NUL, which no
@@ -29,6 +31,8 @@ pub(crate) enum Key {
     Federation(String),
     /// The key's identifier in the token.
     Signer(String),
+    /// A management request, by its number.
+    Request(u64),
     Settings,
 }
 
@@ -53,6 +57,8 @@ impl Key {
             Self::Tsa(name) => vec!["tsa".into(), name.clone()],
             Self::Federation(instance) => vec!["federation".into(), instance.clone()],
             Self::Signer(id) => vec!["signing-key".into(), id.clone()],
+            // Twenty digits, so that the rows lie in the order of their numbers.
+            Self::Request(number) => vec!["request".into(), format!("{number:020}")],
             Self::Settings => vec!["settings".into()],
         };
         parts.join("\0").into_bytes()
@@ -80,6 +86,7 @@ impl Key {
             ["tsa", name] => Self::Tsa(name.into()),
             ["federation", instance] => Self::Federation(instance.into()),
             ["signing-key", id] => Self::Signer(id.into()),
+            ["request", number] => Self::Request(number.parse().ok()?),
             ["settings"] => Self::Settings,
             _ => return None,
         })
@@ -124,6 +131,14 @@ pub(crate) struct ServerRecord {
     pub(crate) address: Option<String>,
     /// Out of service; the text is for consumers, and may be empty.
     pub(crate) maintenance: Option<String>,
+}
+
+/// A client's registration at a server. Rows of older versions say `null`: nothing special.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ClientRecord {
+    /// Its traffic is stopped for a while: it is registered, and not published.
+    #[serde(default)]
+    pub(crate) disabled: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -289,13 +304,15 @@ pub(crate) struct State {
     pub(crate) subsystems: BTreeMap<ClientId, SubsystemRecord>,
     pub(crate) servers: BTreeMap<SecurityServerId, ServerRecord>,
     pub(crate) auth_certificates: BTreeMap<(SecurityServerId, String), AuthCertificateRecord>,
-    pub(crate) clients: BTreeSet<(SecurityServerId, ClientId)>,
+    pub(crate) clients: BTreeMap<(SecurityServerId, ClientId), ClientRecord>,
     pub(crate) groups: BTreeMap<String, DescriptionRecord>,
     pub(crate) group_members: BTreeSet<(String, ClientId)>,
     pub(crate) cas: BTreeMap<String, CaRecord>,
     pub(crate) tsas: BTreeMap<String, TsaRecord>,
     pub(crate) federations: BTreeMap<String, FederationRecord>,
     pub(crate) signing_keys: BTreeMap<String, SigningKeyRecord>,
+    /// Shared, since the state is copied for each change, and they are never few.
+    pub(crate) requests: BTreeMap<u64, Arc<RequestRecord>>,
 }
 
 impl State {
@@ -307,13 +324,14 @@ impl State {
             subsystems: BTreeMap::new(),
             servers: BTreeMap::new(),
             auth_certificates: BTreeMap::new(),
-            clients: BTreeSet::new(),
+            clients: BTreeMap::new(),
             groups: BTreeMap::new(),
             group_members: BTreeSet::new(),
             cas: BTreeMap::new(),
             tsas: BTreeMap::new(),
             federations: BTreeMap::new(),
             signing_keys: BTreeMap::new(),
+            requests: BTreeMap::new(),
         }
     }
 
@@ -330,13 +348,17 @@ impl State {
             Key::AuthCertificate(server, hash) => {
                 self.auth_certificates.insert((server, hash), read(value)?);
             }
-            Key::Client(server, client) => drop(self.clients.insert((server, client))),
+            Key::Client(server, client) => {
+                let record = read::<Option<ClientRecord>>(value)?.unwrap_or_default();
+                self.clients.insert((server, client), record);
+            }
             Key::Group(code) => drop(self.groups.insert(code, read(value)?)),
             Key::GroupMember(code, client) => drop(self.group_members.insert((code, client))),
             Key::Ca(name) => drop(self.cas.insert(name, read(value)?)),
             Key::Tsa(name) => drop(self.tsas.insert(name, read(value)?)),
             Key::Federation(instance) => drop(self.federations.insert(instance, read(value)?)),
             Key::Signer(id) => drop(self.signing_keys.insert(id, read(value)?)),
+            Key::Request(number) => drop(self.requests.insert(number, Arc::new(read(value)?))),
             Key::Settings => self.settings = read(value)?,
         }
         Ok(())
@@ -359,6 +381,7 @@ impl State {
             Key::Tsa(name) => drop(self.tsas.remove(&name)),
             Key::Federation(instance) => drop(self.federations.remove(&instance)),
             Key::Signer(id) => drop(self.signing_keys.remove(&id)),
+            Key::Request(number) => drop(self.requests.remove(&number)),
             Key::Settings => {}
         }
     }

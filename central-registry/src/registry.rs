@@ -2,6 +2,7 @@
 
 mod ledger;
 mod named;
+mod requests;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +24,8 @@ use crate::signing::{self, Signers};
 use crate::store::{Change, Store, StoreError};
 
 pub use ledger::Records;
+pub(crate) use ledger::apply;
+pub use requests::Door;
 
 /// What can go wrong with a registry.
 #[derive(Debug, thiserror::Error)]

@@ -10,10 +10,11 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::{AdminAnswer, AdminRefusal};
+use super::{AdminAnswer, AdminRefusal, Decision};
 use crate::edit::Edit;
 use crate::listing::Listing;
 use crate::records::ConfigurationKind;
+use crate::requests::{OperatorRequest, Outcome, RequestListing};
 
 /// The longest answer, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
@@ -86,6 +87,41 @@ impl AdminClient {
     /// When the registry does not answer.
     pub fn listing(&self) -> Result<Listing, AdminError> {
         self.json(Method::GET, "/listing", Vec::new())
+    }
+
+    /// All management requests, the newest first.
+    ///
+    /// # Errors
+    /// When the registry does not answer.
+    pub fn requests(&self) -> Result<Vec<RequestListing>, AdminError> {
+        self.json(Method::GET, "/requests", Vec::new())
+    }
+
+    /// Makes a request of the operator.
+    ///
+    /// # Errors
+    /// When the registry refuses or does not answer.
+    pub fn ask(&self, request: &OperatorRequest) -> Result<Outcome, AdminError> {
+        let body = serde_json::to_vec(request).map_err(failed)?;
+        self.json(Method::POST, "/requests", body)
+    }
+
+    /// Approves a management request.
+    ///
+    /// # Errors
+    /// When the registry refuses or does not answer.
+    pub fn approve(&self, number: u64) -> Result<AdminAnswer, AdminError> {
+        let path = format!("/requests/{}/{number}", Decision::Approve.name());
+        self.json(Method::POST, &path, Vec::new())
+    }
+
+    /// Declines a management request, or takes one of the operator's back.
+    ///
+    /// # Errors
+    /// When the registry refuses or does not answer.
+    pub fn refuse(&self, decision: Decision, number: u64) -> Result<Outcome, AdminError> {
+        let path = format!("/requests/{}/{number}", decision.name());
+        self.json(Method::POST, &path, Vec::new())
     }
 
     /// Publishes now.

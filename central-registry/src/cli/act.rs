@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tracing_subscriber::EnvFilter;
 
-use super::{Anchor, Cli, Command, Failure, SigningKey, edits, show};
+use super::{Anchor, Cli, Command, Failure, SigningKey, edits, requests, show};
 use crate::admin::{AdminAnswer, AdminClient};
 use crate::config::Config;
 use crate::edit::Edit;
@@ -46,13 +46,13 @@ impl Answer {
 }
 
 /// Where a command finds the records.
-enum Backend {
+pub(super) enum Backend {
     Running(AdminClient),
     Idle(Box<Records>),
 }
 
 impl Backend {
-    fn open(config: &Config) -> Result<Self, Failure> {
+    pub(super) fn open(config: &Config) -> Result<Self, Failure> {
         if let Some(client) = AdminClient::connect(&config.admin_socket())? {
             return Ok(Self::Running(client));
         }
@@ -115,6 +115,7 @@ pub(super) fn act(cli: Cli) -> Result<Answer, Failure> {
         Command::Anchor(Anchor::Export { kind, out }) => {
             return export(&config, kind.into(), out.as_deref());
         }
+        Command::Requests(command) => return requests::act(&config, command),
         Command::SigningKey(command) => return signing_key(config, command),
         other => edits::of(other)?,
     };
@@ -135,7 +136,7 @@ fn existing(config: &Config) -> Result<(), Failure> {
     ))
 }
 
-fn not_running(id: Option<String>) -> AdminAnswer {
+pub(super) fn not_running(id: Option<String>) -> AdminAnswer {
     AdminAnswer {
         published: false,
         reason: Some("no registry runs".into()),
@@ -144,7 +145,7 @@ fn not_running(id: Option<String>) -> AdminAnswer {
     }
 }
 
-fn changed(done: &str, answer: &AdminAnswer) -> Answer {
+pub(super) fn changed(done: &str, answer: &AdminAnswer) -> Answer {
     let mut text = done.to_owned();
     if let Some(id) = &answer.id {
         text.push_str(&format!(" {id}"));

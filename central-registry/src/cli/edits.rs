@@ -73,6 +73,7 @@ pub(super) fn of(command: Command) -> Result<Edit, Failure> {
         | Command::List { .. }
         | Command::Publish
         | Command::Anchor(_)
+        | Command::Requests(_)
         | Command::SigningKey(_) => {
             return Err(Failure::new("this command changes no record", "report this"));
         }
@@ -143,7 +144,7 @@ fn ca(add: CaAdd) -> Result<Edit, Failure> {
     Ok(Edit::CaAdd { name: add.name, ca: Box::new(ca) })
 }
 
-fn certificate(path: &Path) -> Result<CertificateRecord, Failure> {
+pub(super) fn certificate(path: &Path) -> Result<CertificateRecord, Failure> {
     let certificate = Certificate::from_der_or_pem(&read(path)?).map_err(|e| {
         let next = "give a certificate file in PEM or DER form";
         Failure::new(format!("{}: {e}", path.display()), next)

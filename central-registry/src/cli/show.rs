@@ -84,11 +84,13 @@ fn table(l: &Listing, what: What) -> String {
             )
         }
         What::Clients => {
-            let rows = l
-                .servers
-                .iter()
-                .flat_map(|s| s.clients.iter().map(|client| vec![s.id.clone(), client.clone()]));
-            draw(&["SECURITY SERVER", "CLIENT"], rows.collect())
+            let rows = l.servers.iter().flat_map(|s| {
+                s.clients.iter().map(|client| {
+                    let disabled = s.disabled_clients.contains(client);
+                    vec![s.id.clone(), client.clone(), yes(disabled)]
+                })
+            });
+            draw(&["SECURITY SERVER", "CLIENT", "DISABLED"], rows.collect())
         }
         What::Groups => {
             let rows = l
@@ -161,7 +163,8 @@ fn table(l: &Listing, what: What) -> String {
     }
 }
 
-fn draw(heads: &[&str], rows: Vec<Vec<String>>) -> String {
+/// A table with as much room for each column as it needs.
+pub(super) fn draw(heads: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut widths: Vec<usize> = heads.iter().map(|head| head.chars().count()).collect();
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {

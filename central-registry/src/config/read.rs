@@ -1,6 +1,6 @@
 //! Reading the configuration file with the places of its keys.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,9 +11,10 @@ use causeway_keys::{KeyKind, PinSource};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Config, Mistake};
+use super::{Config, Doorway, Mistake};
+use crate::requests::Approval;
 
-const TOP: [&str; 7] = [
+const TOP: [&str; 8] = [
     "instance",
     "storage",
     "listen",
@@ -21,8 +22,19 @@ const TOP: [&str; 7] = [
     "minimum_version",
     "signing",
     "publication",
+    "requests",
 ];
 const SIGNING: [&str; 3] = ["pin_file", "pin_environment", "key"];
+const REQUESTS: [&str; 8] = [
+    "tls_certificate",
+    "tls_key",
+    "registration_listen",
+    "management_listen",
+    "management_from",
+    "approve_auth_certificates",
+    "approve_clients",
+    "approve_owner_changes",
+];
 const PUBLICATION: [&str; 2] = ["validity_seconds", "renewal_seconds"];
 
 pub(super) fn read(text: &str) -> Result<Config, Vec<Mistake>> {
@@ -74,6 +86,7 @@ impl Reader<'_> {
         self.only(top, &TOP);
         let signing = self.table(top, "signing", &SIGNING);
         let publication = self.table(top, "publication", &PUBLICATION);
+        let requests = self.table(top, "requests", &REQUESTS);
 
         let instance = self.required(top, "instance", Self::instance);
         let storage = self.required(top, "storage", Self::text).map(PathBuf::from);
@@ -84,6 +97,13 @@ impl Reader<'_> {
         let key_kind = self.optional(signing, "key", Self::key_kind);
         let validity = self.optional(publication, "validity_seconds", Self::seconds);
         let renewal = self.optional(publication, "renewal_seconds", Self::seconds);
+        let doorway = self.doorway(requests);
+        let mut approves = |key| self.optional(requests, key, Self::flag).unwrap_or_default();
+        let approval = Approval {
+            auth_certificates: approves("approve_auth_certificates"),
+            clients: approves("approve_clients"),
+            owner_changes: approves("approve_owner_changes"),
+        };
 
         let mut config = Config::new(&instance?, storage?, "");
         config.public_addresses = public_addresses?;
@@ -93,6 +113,8 @@ impl Reader<'_> {
         config.key_kind = key_kind.unwrap_or(config.key_kind);
         config.validity = validity.unwrap_or(config.validity);
         config.renewal = renewal.unwrap_or(config.renewal);
+        config.doorway = doorway;
+        config.approval = approval;
         if config.renewal >= config.validity {
             let at = publication.find("renewal_seconds").or(publication.find("validity_seconds"));
             let what = format!(
@@ -165,6 +187,34 @@ impl Reader<'_> {
         self.optional(table, key, read)
     }
 
+    /// Certificate and key come together; without them nothing else of the doors has a meaning.
+    fn doorway(&mut self, requests: Table<'_>) -> Option<Doorway> {
+        let certificate = self.optional(requests, "tls_certificate", Self::text);
+        let key = self.optional(requests, "tls_key", Self::text);
+        let registration = self.optional(requests, "registration_listen", Self::listen);
+        let management = self.optional(requests, "management_listen", Self::listen);
+        let from = self.optional(requests, "management_from", Self::peers);
+        for (own, other) in [("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")] {
+            if let (Some(at), None) = (requests.find(own), requests.find(other)) {
+                let what = format!("needs requests.{other} beside it");
+                self.mistake(at.span(), requests.full(own), what);
+            }
+        }
+        if requests.find("tls_certificate").is_none() && requests.find("tls_key").is_none() {
+            for key in ["registration_listen", "management_listen", "management_from"] {
+                if let Some(at) = requests.find(key) {
+                    let what = "has no effect without tls_certificate and tls_key".to_owned();
+                    self.mistake(at.span(), requests.full(key), what);
+                }
+            }
+        }
+        let mut doorway = Doorway::new(certificate?, key?);
+        doorway.registration = registration.unwrap_or(doorway.registration);
+        doorway.management = management.unwrap_or(doorway.management);
+        doorway.management_from = from.unwrap_or(doorway.management_from);
+        Some(doorway)
+    }
+
     fn pin(&mut self, signing: Table<'_>) -> Option<PinSource> {
         let file = self.optional(signing, "pin_file", Self::text);
         let environment = self.optional(signing, "pin_environment", Self::text);
@@ -213,6 +263,19 @@ impl Reader<'_> {
         Self::text(value)?
             .parse()
             .map_err(|_| "must be an address with a port, e.g. \"0.0.0.0:8080\"".into())
+    }
+
+    fn peers(value: &DeValue<'_>) -> Result<Vec<IpAddr>, String> {
+        let wrong = || "must be a list of IP addresses, e.g. [\"192.0.2.1\"]".to_owned();
+        let list = value.as_array().ok_or_else(wrong)?;
+        let address = |item: &Spanned<DeValue<'_>>| {
+            item.get_ref().as_str().and_then(|text| text.parse().ok()).ok_or_else(wrong)
+        };
+        list.iter().map(address).collect()
+    }
+
+    fn flag(value: &DeValue<'_>) -> Result<bool, String> {
+        value.as_bool().ok_or_else(|| format!("must be true or false, not {}", value.type_str()))
     }
 
     fn version(value: &DeValue<'_>) -> Result<Version, String> {
@@ -291,7 +354,7 @@ renewal_seconds = 30
 
         // What is commented out is the default, and may be said.
         let text = std::fs::read_to_string(&path).unwrap();
-        let keys = [TOP.as_slice(), &SIGNING, &PUBLICATION].concat();
+        let keys = [TOP.as_slice(), &SIGNING, &PUBLICATION, &REQUESTS].concat();
         let of_key = |line: &str| {
             let key = line.strip_prefix("# ")?.split_once(" = ")?.0;
             (keys.contains(&key) && key != "pin_environment").then(|| line[2..].to_owned())
@@ -302,6 +365,9 @@ renewal_seconds = 30
         let mut said = Config::parse(&said).unwrap();
         said.storage = folder.join(said.storage);
         said.pin = wanted.pin.clone();
+        // A certificate opens the doors, at the addresses that are the default.
+        let opened = Doorway::new("management.crt", "management.key");
+        assert_eq!(said.doorway.take(), Some(opened));
         assert_eq!(said, wanted);
         for key in keys {
             assert!(
@@ -320,16 +386,19 @@ renewal_seconds = 30
         let reference = std::fs::read_to_string(path).unwrap();
         let example = reference.split("```").nth(1).unwrap().strip_prefix("toml").unwrap();
         let defaults = Config::parse(example).unwrap();
+        let doorway = Doorway::new("crt", "key");
         let sections = [
             ("## Top level\n", &TOP[..]),
             ("## `[signing]`\n", &SIGNING),
             ("## `[publication]`\n", &PUBLICATION),
+            ("## `[requests]`\n", &REQUESTS),
         ];
         for (heading, keys) in sections {
             let (_, section) = reference.split_once(heading).unwrap();
             let section = section.split("\n## ").next().unwrap();
             let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
-            let keys = keys.iter().filter(|key| !["signing", "publication"].contains(key));
+            let tables = ["signing", "publication", "requests"];
+            let keys = keys.iter().filter(|key| !tables.contains(key));
             assert_eq!(rows.len(), keys.clone().count(), "{heading}");
             for key in keys {
                 let row = rows.iter().find(|row| row.starts_with(&format!("| `{key}` |")));
@@ -341,12 +410,45 @@ renewal_seconds = 30
                     "key" => defaults.key_kind.to_string(),
                     "validity_seconds" => defaults.validity.as_secs().to_string(),
                     "renewal_seconds" => defaults.renewal.as_secs().to_string(),
-                    "pin_file" | "pin_environment" => "none".into(),
+                    "pin_file" | "pin_environment" | "tls_certificate" | "tls_key" => "none".into(),
+                    "registration_listen" => doorway.registration.to_string(),
+                    "management_listen" => doorway.management.to_string(),
+                    "management_from" => "[\"127.0.0.1\", \"::1\"]".into(),
+                    "approve_auth_certificates" => defaults.approval.auth_certificates.to_string(),
+                    "approve_clients" => defaults.approval.clients.to_string(),
+                    "approve_owner_changes" => defaults.approval.owner_changes.to_string(),
                     _ => "required".into(),
                 };
                 assert_eq!(stated, wanted, "{key}");
             }
         }
+    }
+
+    #[test]
+    fn certificate_and_key_come_together() {
+        let told = |requests: &str| -> Vec<String> {
+            let text = format!(
+                "instance = 'D'\nstorage = 'x'\npublic_addresses = ['cs']\n[requests]\n{requests}"
+            );
+            let mistakes = Config::parse(&text).unwrap_err();
+            mistakes.into_iter().map(|m| format!("{}: {}: {}", m.line, m.key, m.what)).collect()
+        };
+        assert_eq!(
+            told("tls_key = 'a'\n"),
+            ["5: requests.tls_key: needs requests.tls_certificate beside it"]
+        );
+        assert_eq!(
+            told("management_from = ['::1']\napprove_clients = 1\n"),
+            [
+                "5: requests.management_from: has no effect without tls_certificate and tls_key",
+                "6: requests.approve_clients: must be true or false, not integer"
+            ]
+        );
+        let pair = "tls_key = 'a'\ntls_certificate = 'b'\n";
+        assert_eq!(
+            told(&format!("{pair}management_from = ['here']\n")),
+            ["7: requests.management_from: must be a list of IP addresses, e.g. [\"192.0.2.1\"]"]
+        );
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(crate) fn plan(state: &State, edit: Edit) -> Plan {
         Edit::ServerRemove { id } => {
             server(state, &id)?;
             let certificates = state.auth_certificates.keys().filter(|(server, _)| *server == id);
-            let clients = state.clients.iter().filter(|(server, _)| *server == id);
+            let clients = state.clients.keys().filter(|(server, _)| *server == id);
             let mut changes: Vec<Change> = certificates
                 .map(|(server, hash)| delete(Key::AuthCertificate(server.clone(), hash.clone())))
                 .chain(clients.map(|(s, client)| delete(Key::Client(s.clone(), client.clone()))))
@@ -85,7 +85,7 @@ pub(crate) fn plan(state: &State, edit: Edit) -> Plan {
         Edit::ClientAdd { server: id, client: c } => add_client(state, id, c),
         Edit::ClientRemove { server: id, client: c } => {
             server(state, &id)?;
-            known(state.clients.contains(&(id.clone(), c.clone())), || {
+            known(state.clients.contains_key(&(id.clone(), c.clone())), || {
                 format!("client {c} of {id}")
             })?;
             Ok(vec![delete(Key::Client(id, c))])
@@ -228,7 +228,7 @@ fn remove_subsystem(state: &State, id: ClientId) -> Plan {
 
 /// What goes with a client that is removed: its places in groups. Registrations must go first.
 fn drop_client(state: &State, client: &ClientId) -> Plan {
-    let server = state.clients.iter().find(|(_, c)| c == client).map(|(server, _)| server);
+    let server = state.clients.keys().find(|(_, c)| c == client).map(|(server, _)| server);
     unused(
         server,
         &client.to_string(),
@@ -276,7 +276,7 @@ fn add_client(state: &State, id: SecurityServerId, c: ClientId) -> Plan {
     server(state, &id)?;
     client(state, &c)?;
     let owner = c == id.owner().as_client();
-    new(owner || state.clients.contains(&(id.clone(), c.clone())), || {
+    new(owner || state.clients.contains_key(&(id.clone(), c.clone())), || {
         format!("{c} as client of {id}{}", if owner { ", since it is the owner" } else { "" })
     })?;
     put(Key::Client(id, c), &())

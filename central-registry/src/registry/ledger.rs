@@ -124,7 +124,8 @@ impl Records {
     }
 }
 
-fn apply(state: &mut State, change: &Change) -> Result<(), RegistryError> {
+/// Takes a change of a row into the state.
+pub(crate) fn apply(state: &mut State, change: &Change) -> Result<(), RegistryError> {
     let (key, value) = match change {
         Change::Put(key, value) => (key, Some(value)),
         Change::Delete(key) => (key, None),

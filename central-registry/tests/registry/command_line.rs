@@ -327,3 +327,86 @@ fn next_steps_can_be_pasted() {
     std::fs::write(operator.file("registry.toml"), "instance = 'DEV'\n").unwrap();
     assert!(operator.refused(&["list"]).contains(" run --check --config "));
 }
+
+/// Requests that servers have sent, brought into the store as the running registry keeps them.
+fn with_requests(operator: &Operator) {
+    use causeway_management::Request;
+    use central_registry::{Approval, Config, Origin, Records};
+    operator.ok(&["init"]);
+    operator.ok(&["member-class", "add", "GOV", "--description", "Government"]);
+    operator.ok(&["member", "add", "DEV/GOV/1", "--name", "One"]);
+    operator.ok(&["server", "add", "DEV/GOV/1/SS1", "--address", "ss1.example.org"]);
+    let config = Config::load(&operator.file("registry.toml")).unwrap();
+    let mut records = Records::open(&config).unwrap();
+    for code in ["A", "B"] {
+        let request = Request::ClientReg {
+            server: crate::support::server("DEV/GOV/1/SS1"),
+            client: crate::support::client(&format!("DEV/GOV/1/{code}")),
+            subsystem_name: None,
+        };
+        let now = time::OffsetDateTime::now_utc();
+        let policy = Approval::default();
+        records.submit_request(&request, Origin::SecurityServer, None, &policy, now).unwrap();
+    }
+    drop(records);
+    // The store lets go of its folder a little after it is dropped.
+    let free = (0..500).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        operator.run(&["list", "members"]).0
+    });
+    assert!(free);
+}
+
+#[test]
+fn requests_are_looked_at_and_decided() {
+    let operator = Operator::new();
+    with_requests(&operator);
+    for running in [false, true] {
+        let serving = running.then(|| operator.start());
+        let number = if running { "2" } else { "1" };
+        let list = operator.ok(&["requests", "list", "--pending"]);
+        assert!(list.starts_with("NUMBER  REQUEST    STATUS"), "{list}");
+        assert!(list.contains("clientReg  waiting  security server"), "{list}");
+        let approve = format!("central-registry requests approve {number} --config");
+        assert!(list.contains(&approve), "{list}");
+        let shown = operator.ok(&["requests", "show", number]);
+        assert!(shown.contains("client           DEV/GOV/1/"), "{shown}");
+        let listed = operator.json(&["requests", "list"]);
+        let newest = if running { 3 } else { 2 };
+        assert_eq!(listed[0]["number"], newest);
+        match running {
+            false => {
+                let told = operator.ok(&["requests", "approve", number]);
+                assert!(told.starts_with("request 1 approved, stored but not published"), "{told}");
+                let again = operator.refused(&["requests", "approve", number]);
+                assert!(again.contains("request 1 is approved already"), "{again}");
+                let list = operator.ok(&["list", "clients"]);
+                assert!(list.contains("DEV/GOV/1/A"), "{list}");
+            }
+            true => {
+                let refused = operator.refused(&["requests", "revoke", number]);
+                assert!(refused.contains("requests decline 2"), "{refused}");
+                let told = operator.json(&["requests", "decline", number]);
+                assert_eq!(told["status"], "declined");
+                let again = operator.refused(&["requests", "decline", number]);
+                assert!(again.contains("request 2 is declined already"), "{again}");
+                let list = operator.ok(&["requests", "list", "--pending"]);
+                assert_eq!(list.lines().count(), 1, "{list}");
+            }
+        }
+        operator.refused(&["requests", "show", "99"]);
+        // The operator's own, before the server's.
+        let id = format!("DEV/GOV/1/OWN{number}");
+        let told = operator.ok(&["requests", "add-client", "DEV/GOV/1/SS1", &id, "--name", "Own"]);
+        assert!(told.contains(" waiting\nnext: let the security server ask for it too"), "{told}");
+        let own = operator.json(&["requests", "list"])[0]["number"].to_string();
+        operator.refused(&["requests", "add-client", "DEV/GOV/1/SS1", &id]);
+        let told = operator.json(&["requests", "revoke", &own]);
+        assert_eq!(told["status"], "revoked");
+        let unknown = ["requests", "add-client", "DEV/GOV/1/SS9", "DEV/GOV/1/X"];
+        assert!(operator.refused(&unknown).contains("there is no security server"));
+        if let Some(serving) = serving {
+            serving.stop();
+        }
+    }
+}

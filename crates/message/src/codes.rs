@@ -67,6 +67,8 @@ codes! {
     INVALID_REFERENCE = "invalid_reference";
     /// A target security server that does not serve the provider.
     INVALID_SECURITY_SERVER = "invalid_security_server";
+    /// A request that is not what the service asks for.
+    INVALID_REQUEST = "invalid_request";
     /// A signature value, or a digest under it, that does not hold.
     INVALID_SIGNATURE_VALUE = "invalid_signature_value";
     /// A request that says nothing of its content, or a question to the server itself that does not

@@ -17,7 +17,8 @@
 //! cut, and gives [`Event`]s; what it is given is hostile until it has been
 //! counted, bounded and put in order ([`Limits`]). Neither knows sockets,
 //! clocks, XML signatures or digests: the caller hashes the bytes of the
-//! events, which are exactly the bytes that the peer signed.
+//! events, which are exactly the bytes that the peer signed. [`read_parts`] is
+//! for multiparts of another order that are in memory already.
 //!
 //! [`RelatedDecoder`] reads the `multipart/related` in which information systems
 //! send SOAP messages with attachments, and [`Encoder`] writes it, too.
@@ -35,6 +36,7 @@ mod order;
 mod related;
 mod scanner;
 mod splitter;
+mod whole;
 
 pub mod envelope;
 pub mod media;
@@ -47,3 +49,4 @@ pub use error::TransportError;
 pub use headers::PartHeaders;
 pub use limits::Limits;
 pub use related::{BoundaryWatch, RelatedDecoder, RelatedEvent};
+pub use whole::{Part, read_parts};
