@@ -291,9 +291,41 @@ fn judge_target<'s>(
     Ok(Target::Service(provider, service))
 }
 
-/// The checks that need no more than the header block: the provider is a
+/// The checks that need no more than the message's own part: the provider is a
 /// client of this server, and the sender's TLS certificate may speak for the client.
 fn judge_sender(
+    server: &Server,
+    request: &Asked,
+    shown: &[Certificate],
+    ocsp: &[Bytes],
+    now: OffsetDateTime,
+    conf: &Arc<GlobalConf>,
+) -> Result<(), Fault> {
+    match request.kind {
+        Kind::Rest(_) => judge_sender_of(server, request, shown, ocsp, now, conf),
+        // X-Road makes these checks while it reads a SOAP message, and tells them as such.
+        Kind::Soap(_) => judge_target_server(server, request)
+            .and_then(|()| judge_sender_of(server, request, shown, ocsp, now, conf))
+            .map_err(|fault| fault.with_prefix(codes::SERVICE_FAILED)),
+    }
+}
+
+/// When the client asked for a certain server, another one must not answer in its place.
+fn judge_target_server(server: &Server, request: &Asked) -> Result<(), Fault> {
+    let settings = server.settings();
+    match &request.target {
+        Some(target) if *target != settings.server => {
+            let text = format!(
+                "Invalid security server identifier '{target}' expected '{}'",
+                settings.server
+            );
+            Err(Fault::new(codes::INVALID_SECURITY_SERVER, text))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn judge_sender_of(
     server: &Server,
     request: &Asked,
     shown: &[Certificate],

@@ -14,6 +14,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::addresses::{DEFAULT_BASE, Ports};
+use crate::load::Kind;
 use crate::options::Options;
 use crate::texts::Language;
 
@@ -42,7 +43,9 @@ struct Load {
     duration: Duration,
     warm_up: Duration,
     connections: usize,
-    body: u64,
+    /// As asked for.
+    body: Option<u64>,
+    kind: Kind,
     post: bool,
     target: Option<String>,
     json: bool,
@@ -128,15 +131,16 @@ fn command(language: Language) -> Command {
                 .value_parser(value_parser!(u16).range(1..=10_000))
                 .default_value("32"),
         )
+        .arg(value("body", "BYTES", language.help_body()).value_parser(value_parser!(u64)))
         .arg(
-            value("body", "BYTES", language.help_body())
-                .value_parser(value_parser!(u64))
-                .default_value("1024"),
+            value("kind", "KIND", language.help_kind())
+                .value_parser(PossibleValuesParser::new(Kind::NAMES))
+                .default_value(Kind::NAMES[0]),
         )
         .arg(flag("post", language.help_post()))
         .arg(
             value("target", "URL", language.help_target())
-                .conflicts_with_all(["body", "post", "data"]),
+                .conflicts_with_all(["body", "kind", "post", "data"]),
         )
         .arg(flag("json", language.help_json()))
         .args(common.clone())
@@ -173,7 +177,10 @@ impl Asked {
                     duration: seconds(load, "seconds"),
                     warm_up: seconds(load, "warm-up"),
                     connections: load.get_one::<u16>("connections").copied().unwrap_or(1).into(),
-                    body: load.get_one("body").copied().unwrap_or_default(),
+                    body: load.get_one("body").copied(),
+                    kind: load
+                        .get_one::<String>("kind")
+                        .map_or_else(Kind::default, |k| Kind::of(k)),
                     post: load.get_flag("post"),
                     target: load.get_one("target").cloned(),
                     json: load.get_flag("json"),
@@ -235,7 +242,7 @@ mod tests {
             (KeyKind::EcP256, Ports::From(20_000))
         );
         let Task::Load(load) = asked.task else { panic!("not the load") };
-        assert_eq!((load.duration.as_secs(), load.connections, load.body), (3, 8, 10));
+        assert_eq!((load.duration.as_secs(), load.connections, load.body), (3, 8, Some(10)));
         for bad in ["sandbox --key dsa", "sandbox load --seconds 0", "sandbox --once load"] {
             assert!(
                 command(Language::English).try_get_matches_from(bad.split(' ')).is_err(),

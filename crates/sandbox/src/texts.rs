@@ -94,9 +94,10 @@ texts! {
     help_warm_up { en: "How long to run before measuring", vi: "Chạy bao nhiêu giây trước khi đo" }
     help_connections { en: "How many connections at once", vi: "Số kết nối cùng lúc" }
     help_body {
-        en: "How many bytes each answer has",
-        vi: "Mỗi câu trả lời có bao nhiêu byte"
+        en: "How many bytes each answer has (1024; with soap-attachment, the attachments: 102400)",
+        vi: "Mỗi câu trả lời có bao nhiêu byte (1024; với soap-attachment là tệp đính kèm: 102400)"
     }
+    help_kind { en: "What kind of messages to send", vi: "Gửi loại thông điệp nào" }
     help_post {
         en: "Send POST requests with as many bytes, in place of GET requests",
         vi: "Gửi yêu cầu POST với cùng số byte, thay cho GET"

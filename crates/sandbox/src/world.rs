@@ -73,6 +73,8 @@ pub struct World {
     pub income: ServiceId,
     /// Any amount of bytes, of the population register: for measurements.
     pub measure: ServiceId,
+    /// The same by SOAP, with attachments of any size.
+    pub measure_soap: ServiceId,
     /// A service of the population register that is disabled.
     pub archive: ServiceId,
     /// A service of the tax authority that the portal may not use.
@@ -91,6 +93,7 @@ impl World {
         Ok(Self {
             persons: population.subsystem.service("persons", None)?,
             measure: population.subsystem.service("measure", None)?,
+            measure_soap: population.subsystem.service(crate::systems::soap::CODE, None)?,
             archive: population.subsystem.service("archive", None)?,
             income: tax.subsystem.service("income", None)?,
             audits: tax.subsystem.service("audits", None)?,

@@ -69,7 +69,11 @@ impl ServerCertVerifier for Anybody {
 type Shown<'i> = Option<&'i (CertificateDer<'static>, PrivatePkcs8KeyDer<'static>)>;
 
 /// Asks over TLS; also gives the certificate that the server showed.
-async fn ask_tls(address: SocketAddr, shown: Shown<'_>, request: &str) -> (Answer, Vec<u8>) {
+async fn ask_tls(
+    address: SocketAddr,
+    shown: Shown<'_>,
+    request: impl AsRef<[u8]>,
+) -> (Answer, Vec<u8>) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -87,6 +91,16 @@ async fn ask_tls(address: SocketAddr, shown: Shown<'_>, request: &str) -> (Answe
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
     let theirs = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
     (Wire::over(stream).ask(request).await, theirs)
+}
+
+/// Asks over TLS with this certificate and key, both DER.
+pub(crate) async fn ask_with(
+    address: SocketAddr,
+    shown: &(Vec<u8>, Vec<u8>),
+    request: &[u8],
+) -> Answer {
+    let shown = (CertificateDer::from(shown.0.clone()), PrivatePkcs8KeyDer::from(shown.1.clone()));
+    ask_tls(address, Some(&shown), request).await.0
 }
 
 /// The codes of what is asked over HTTP, HTTPS without a certificate, with the right and with a

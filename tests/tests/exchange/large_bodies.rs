@@ -22,7 +22,7 @@ const MAY_GROW: u64 = 64 << 10;
 const ALONE: &str = "CAUSEWAY_TEST_ALONE";
 
 /// The most memory that this process had resident so far, in KiB.
-fn peak() -> u64 {
+pub(crate) fn peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

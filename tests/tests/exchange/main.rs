@@ -13,6 +13,7 @@ mod reload_and_stop;
 mod rights;
 mod scene;
 mod several_servers;
+mod soap;
 mod stalls;
 mod starting;
 mod wire;

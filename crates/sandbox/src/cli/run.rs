@@ -88,7 +88,8 @@ async fn measure(asked: &Asked, load: &Load) -> Result<bool, SandboxError> {
     }
     let mut stop = Stop::listen()?;
     let mut options = asked.options.clone();
-    if load.body > LOGGED {
+    let body = load.body.unwrap_or_else(|| load.kind.usual_body());
+    if body > LOGGED {
         options = options.adjust(|_, file| {
             let log = toml::Table::from_iter([("over_limit".to_owned(), "omit".into())]);
             file.insert("log".to_owned(), log.into());
@@ -97,7 +98,7 @@ async fn measure(asked: &Asked, load: &Load) -> Result<bool, SandboxError> {
     let Some(ecosystem) = start(asked, options, &reporter, "warn", &mut stop).await? else {
         return Ok(false);
     };
-    let mut plan = Plan::for_ecosystem(&ecosystem, load.body, load.post)?;
+    let mut plan = Plan::for_ecosystem(&ecosystem, body, load.post, load.kind)?;
     fit(&mut plan, load);
     let key = Some(asked.options.key.to_string());
     let done = tokio::select! {

@@ -90,6 +90,8 @@ fn client(party: &Party, world: &World, addresses: Addresses) -> Table {
         let url = |path: &str| format!("http://{}/{path}", addresses.population());
         services.push(service(&world.persons, &url("persons"), portal.clone()));
         services.push(service(&world.measure, &url("measure"), portal.clone()));
+        let soap = service(&world.measure_soap, &url(crate::systems::soap::PATH), portal.clone());
+        services.push(by_soap(soap));
         let mut archive = service(&world.archive, &url("archive"), portal);
         archive.insert("disabled".into(), text("The archive is being moved"));
         services.push(archive);
@@ -113,6 +115,11 @@ fn service(id: &ServiceId, url: &str, allow: Value) -> Table {
         ("timeout", text("20s")),
         ("allow", allow),
     ])
+}
+
+fn by_soap(mut service: Table) -> Table {
+    service.insert("kind".into(), text("soap"));
+    service
 }
 
 fn table<const N: usize>(entries: [(&str, Value); N]) -> Table {

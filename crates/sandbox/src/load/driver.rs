@@ -4,10 +4,9 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{HOST, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -18,9 +17,12 @@ use super::{Histogram, Plan};
 use crate::SandboxError;
 use crate::consumer::{ERROR, RequestBody};
 use crate::systems::measure::pattern;
+use crate::systems::{full, soap};
 
 /// The pause of a connection after a failure, so that a dead target is not hammered.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How much of a SOAP answer is searched for a fault.
+const FAULT_BYTES: usize = 1000;
 /// How often the memory is looked at.
 const SAMPLE: Duration = Duration::from_millis(100);
 
@@ -142,12 +144,28 @@ async fn exchange(plan: &Plan, open: &mut Option<SendRequest<RequestBody>>) -> R
     let response = sender.send_request(request(plan)?).await.map_err(|e| broken(&e))?;
     let (head, mut body) = response.into_parts();
     let mut received = 0;
+    let mut beginning = Vec::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| broken(&e))?;
-        received += frame.data_ref().map_or(0, |data: &Bytes| data.len() as u64);
+        if let Some(data) = frame.data_ref() {
+            received += data.len() as u64;
+            if plan.soap.is_some() && beginning.len() < FAULT_BYTES {
+                beginning.extend_from_slice(data);
+            }
+        }
     }
     *open = Some(sender);
+    if let Some(code) = soap_code(&beginning) {
+        return Err(code);
+    }
     if head.status.is_success() { Ok(received) } else { Err(code(&head.headers, head.status)) }
+}
+
+/// The code of a SOAP fault, which comes with a status that says nothing.
+fn soap_code(answer: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(answer);
+    let (_, rest) = text.split_once("<faultcode>")?;
+    rest.split_once('<').map(|(code, _)| code.to_owned())
 }
 
 fn code(headers: &HeaderMap, status: hyper::StatusCode) -> String {
@@ -180,13 +198,31 @@ fn request(plan: &Plan) -> Result<Request<RequestBody>, String> {
     let mut request = Request::builder()
         .method(plan.method.clone())
         .uri(path)
-        .body(pattern(plan.body))
+        .body(body(plan))
         .map_err(|e| e.to_string())?;
     let authority = plan.target.authority().map_or("", |authority| authority.as_str());
     let headers = request.headers_mut();
     headers.extend(plan.headers.clone());
+    if let Some(soap) = &plan.soap {
+        headers.insert(CONTENT_TYPE, soap::content_type(soap.attachment));
+    }
     headers.insert(HOST, HeaderValue::from_str(authority).map_err(|e| e.to_string())?);
     Ok(request)
+}
+
+/// A request's body; a SOAP message has an id of its own.
+fn body(plan: &Plan) -> RequestBody {
+    let Some(soap) = &plan.soap else { return pattern(plan.body) };
+    let [client, service] = &soap.parties;
+    let id = uuid::Uuid::new_v4().to_string();
+    let filling = if soap.attachment { 0 } else { usize::try_from(plan.body).unwrap_or_default() };
+    let envelope = soap::envelope(
+        &client.each_ref().map(|p| &**p),
+        &service.each_ref().map(|p| &**p),
+        &id,
+        filling,
+    );
+    if soap.attachment { soap::related(&envelope, plan.body) } else { full(envelope) }
 }
 
 #[cfg(test)]

@@ -32,12 +32,55 @@ pub struct Plan {
     pub headers: HeaderMap,
     /// With how many bytes of body.
     pub body: u64,
+    /// As SOAP messages with an id of their own each; `body` is then what the envelope has in its
+    /// body, or the attachment.
+    pub soap: Option<Soap>,
     /// Over how many connections at once.
     pub connections: usize,
     /// For how long before it counts.
     pub warm_up: Duration,
     /// For how long it counts.
     pub duration: Duration,
+}
+
+/// What kind of messages a load has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// REST messages.
+    #[default]
+    Rest,
+    /// SOAP messages without attachments.
+    Soap,
+    /// SOAP messages with an attachment.
+    SoapAttachment,
+}
+
+impl Kind {
+    /// The names on the command line.
+    pub const NAMES: [&str; 3] = ["rest", "soap", "soap-attachment"];
+
+    /// The kind of a name; REST for any other.
+    pub fn of(name: &str) -> Self {
+        match name {
+            "soap" => Self::Soap,
+            "soap-attachment" => Self::SoapAttachment,
+            _ => Self::Rest,
+        }
+    }
+
+    /// The bytes of a body, or attachment, when none are asked for.
+    pub fn usual_body(self) -> u64 {
+        if self == Self::SoapAttachment { 100 << 10 } else { 1024 }
+    }
+}
+
+/// SOAP messages of a load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Soap {
+    /// Whether they have an attachment.
+    pub attachment: bool,
+    /// The parties: instance, class, member and subsystem of the client and of the service.
+    pub parties: [[String; 4]; 2],
 }
 
 impl Plan {
@@ -55,6 +98,7 @@ impl Plan {
             method: Method::GET,
             headers: HeaderMap::new(),
             body: 0,
+            soap: None,
             connections: 32,
             warm_up: Duration::from_secs(1),
             duration: Duration::from_secs(10),
@@ -70,8 +114,23 @@ impl Plan {
         ecosystem: &Ecosystem,
         bytes: u64,
         post: bool,
+        kind: Kind,
     ) -> Result<Self, SandboxError> {
         let world = ecosystem.world();
+        if kind != Kind::Rest {
+            let mut plan = Self::for_url(&format!("{}/", ecosystem.consumer_url()))?;
+            let party = |id: &causeway_identifiers::ClientId| {
+                let member = id.member();
+                let subsystem = id.subsystem_code().unwrap_or_default();
+                [member.instance(), member.class(), member.code(), subsystem].map(str::to_owned)
+            };
+            plan.soap = Some(Soap {
+                attachment: kind == Kind::SoapAttachment,
+                parties: [party(&world.portal.subsystem), party(world.measure_soap.client())],
+            });
+            (plan.method, plan.body) = (Method::POST, bytes);
+            return Ok(plan);
+        }
         let path = rest_path(&world.measure, &format!("/{bytes}"));
         let mut plan = Self::for_url(&format!("{}{path}", ecosystem.consumer_url()))?;
         let client = world.portal.subsystem.to_short();

@@ -50,6 +50,41 @@ pub fn pattern(bytes: u64) -> Body {
     }
 }
 
+/// A body of so many bytes between others.
+pub fn framed(before: Bytes, bytes: u64, after: Bytes) -> Body {
+    Framed { before: Some(before), pattern: Pattern { left: bytes }, after: Some(after) }
+        .boxed_unsync()
+}
+
+struct Framed {
+    before: Option<Bytes>,
+    pattern: Pattern,
+    after: Option<Bytes>,
+}
+
+impl HttpBody for Framed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(before) = self.before.take() {
+            return Poll::Ready(Some(Ok(Frame::data(before))));
+        }
+        if self.pattern.left > 0 {
+            return Pin::new(&mut self.pattern).poll_frame(cx);
+        }
+        Poll::Ready(self.after.take().map(|after| Ok(Frame::data(after))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let around = [&self.before, &self.after].into_iter().flatten().map(|b| b.len() as u64);
+        SizeHint::with_exact(self.pattern.left + around.sum::<u64>())
+    }
+}
+
 struct Pattern {
     left: u64,
 }

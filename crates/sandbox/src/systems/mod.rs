@@ -4,6 +4,7 @@
 pub mod measure;
 pub mod population;
 pub mod portal;
+pub mod soap;
 pub mod tax;
 
 use std::convert::Infallible;

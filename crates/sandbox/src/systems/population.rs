@@ -4,7 +4,7 @@
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::{Body, json, measure, problem, segments};
+use super::{Body, json, measure, problem, segments, soap};
 use crate::records::{Person, person};
 
 /// Answers a request.
@@ -12,6 +12,7 @@ pub async fn handle(request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     match (request.method(), segments(&path).as_slice()) {
         (_, ["measure", amount]) => measure::handle(amount, request).await,
+        (&Method::POST, [soap::PATH]) => soap::handle(request).await,
         (&Method::GET, ["persons", code]) => match person(code) {
             Some(found) => json(StatusCode::OK, found),
             None => unknown(),
