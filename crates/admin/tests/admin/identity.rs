@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use causeway_admin::identity::{
     ApiKeys, IdentityError, PasswordPolicy, Role, SessionLimits, Sessions,
 };
-use causeway_admin::store::{Change, EmbeddedStore, Store as _, StoreError};
+use causeway_admin::store::{Change, EmbeddedStore, StoreError};
 use causeway_admin::{Randomness, SystemRandomness, Unavailable};
 use proptest::prelude::*;
 

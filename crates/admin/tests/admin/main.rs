@@ -1,5 +1,6 @@
 //! The admin crate's stories: identity over both stores, the audit log, the HTTPS edge under attack.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod audit;
 mod identity;
 mod support;
