@@ -62,7 +62,7 @@ impl Derived {
     pub fn new(password: &str, cost: Cost, random: &dyn Randomness) -> Result<Self, IdentityError> {
         let salt = random::bytes::<SALT>(random)?;
         let output = derive(password, cost, &salt)?;
-        Ok(Self { cost, salt: BASE64.encode(salt), output: BASE64.encode(&*output) })
+        Ok(Self { cost, salt: BASE64.encode(salt), output: BASE64.encode(output.as_slice()) })
     }
 
     /// Whether this is the password, told in a time that does not depend on how much of it is right.
