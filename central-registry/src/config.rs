@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use causeway_admin::http::EdgeSettings;
 use causeway_globalconf::Version;
 use causeway_keys::{KeyKind, PinSource};
 
@@ -34,6 +35,17 @@ pub struct Config {
     pub validity: Duration,
     /// How often it is renewed without a change (`[publication] renewal_seconds`, default 60).
     pub renewal: Duration,
+    /// The admin interface (`[admin]`); `None` when it is not switched on.
+    pub admin: Option<AdminConfig>,
+}
+
+/// How the admin interface runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// Where it is served over HTTPS (`listen`).
+    pub listen: SocketAddr,
+    /// How it judges requests (`allowed_hosts`, `key_management_from`, `api_from`).
+    pub edge: EdgeSettings,
 }
 
 impl Config {
@@ -49,6 +61,7 @@ impl Config {
             key_kind: KeyKind::Rsa3072,
             validity: Duration::from_secs(600),
             renewal: Duration::from_secs(60),
+            admin: None,
         }
     }
 
@@ -96,6 +109,21 @@ impl Config {
     /// The folder of the published files.
     pub(crate) fn public_folder(&self) -> PathBuf {
         self.storage.join("public")
+    }
+
+    /// The folder of the admin interface.
+    pub(crate) fn admin_folder(&self) -> PathBuf {
+        self.storage.join("admin")
+    }
+
+    /// The folder of the store of users and API keys.
+    pub(crate) fn identity_folder(&self) -> PathBuf {
+        self.admin_folder().join("store")
+    }
+
+    /// The folder of the audit log.
+    pub(crate) fn audit_folder(&self) -> PathBuf {
+        self.admin_folder().join("audit")
     }
 
     /// The socket at which a running registry takes changes.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tracing_subscriber::EnvFilter;
 
-use super::{Anchor, Cli, Command, Failure, SigningKey, edits, show};
+use super::{Anchor, Cli, Command, Failure, SigningKey, edits, show, users};
 use crate::admin::{AdminAnswer, AdminClient};
 use crate::config::Config;
 use crate::edit::Edit;
@@ -116,6 +116,8 @@ pub(super) fn act(cli: Cli) -> Result<Answer, Failure> {
             return export(&config, kind.into(), out.as_deref());
         }
         Command::SigningKey(command) => return signing_key(config, command),
+        Command::User(command) => return users::on_users(&config, command),
+        Command::Audit(command) => return users::on_audit(&config, &command),
         other => edits::of(other)?,
     };
     let done = edits::told(&edit);

@@ -1,6 +1,7 @@
 //! A registry at work: stories of its operator and of the security servers that download from it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod api;
 mod command_line;
 mod publishing;
 mod support;

@@ -20,7 +20,7 @@ pub enum FaultKind {
     DoesNotFollow,
     /// It has no line end: writing it was broken off, or the rest was cut away.
     Unfinished,
-    /// The log ends elsewhere than was noted: lines are missing at the end, or all was written anew.
+    /// The end that was noted is not there: lines are missing at the end, or all was written anew.
     EndsElsewhere,
 }
 
@@ -60,6 +60,8 @@ impl Report {
 pub struct Verifier {
     /// Where the next line must follow; `None` before the first of a log whose beginning is not there.
     at: Option<Link>,
+    /// An end that was noted earlier, and whether the log has it.
+    noted: Option<(Link, bool)>,
     report: Option<Report>,
 }
 
@@ -67,7 +69,15 @@ impl Verifier {
     /// Begins. With `start`, the first line must follow it: [`GENESIS`] for a whole log, the end of an
     /// archived part for what comes after it. Without, the first line is believed.
     pub fn new(start: Option<Link>) -> Self {
-        Self { at: start, report: None }
+        Self { at: start, noted: None, report: None }
+    }
+
+    /// Expects an end that was noted at an earlier verification: the log must still have it, whatever
+    /// came after it. A line missing at the end is found by this alone.
+    #[must_use]
+    pub fn expecting(mut self, noted: Link) -> Self {
+        self.noted = Some((noted, self.at == Some(noted)));
+        self
     }
 
     /// Reads one file.
@@ -93,12 +103,10 @@ impl Verifier {
         }
     }
 
-    /// Ends. With `noted`, the log must end there.
-    pub fn finish(mut self, noted: Option<Link>) -> Report {
+    /// Ends, and tells what was found.
+    pub fn finish(mut self) -> Report {
         let end = self.at.filter(|_| self.report.is_some());
-        if let Some(noted) = noted
-            && end != Some(noted)
-        {
+        if self.noted.is_some_and(|(_, passed)| !passed) {
             self.fault(FaultKind::EndsElsewhere);
         }
         let mut report = self.report.unwrap_or_else(empty);
@@ -125,6 +133,9 @@ impl Verifier {
         }
         // From here on the line is believed, so that one fault is told once.
         self.at = Some(read.link);
+        if let Some((noted, passed)) = &mut self.noted {
+            *passed |= *noted == read.link;
+        }
     }
 
     fn count(&mut self, fault: Option<FaultKind>) {
@@ -151,7 +162,7 @@ impl Verifier {
 pub fn verify(reader: impl BufRead, start: Option<Link>) -> io::Result<Report> {
     let mut verifier = Verifier::new(start);
     verifier.read(reader)?;
-    Ok(verifier.finish(None))
+    Ok(verifier.finish())
 }
 
 fn empty() -> Report {

@@ -25,7 +25,7 @@ use crate::identity::{Identity, Principal, Scheme, network};
 use crate::random::{self, Randomness};
 
 /// How the edge judges.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgeSettings {
     /// Names under which the server may be addressed, without ports; empty for any.
     pub allowed_hosts: Vec<String>,

@@ -1,0 +1,58 @@
+//! Changes, with X-Road's codes when they are refused.
+
+use causeway_admin::http::Problem;
+use http::StatusCode;
+
+use crate::edit::{Edit, EditError};
+use crate::registry::Registry;
+
+/// Codes for what a change may be refused for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Codes {
+    /// What it is about is not there: 404.
+    pub(super) missing: &'static str,
+    /// What is to be added is there: 409.
+    pub(super) exists: &'static str,
+    /// What is to be removed is needed.
+    pub(super) in_use: (StatusCode, &'static str),
+}
+
+impl Codes {
+    /// For changes that remove nothing.
+    pub(super) const fn of(missing: &'static str, exists: &'static str) -> Self {
+        Self { missing, exists, in_use: (StatusCode::CONFLICT, exists) }
+    }
+}
+
+/// Makes a change; `about` is told with a refusal.
+pub(super) fn edit(
+    registry: &Registry,
+    edit: Edit,
+    codes: Codes,
+    about: &str,
+) -> Result<(), Problem> {
+    edit_all(registry, vec![edit], codes, about)
+}
+
+/// Makes all changes or none.
+pub(super) fn edit_all(
+    registry: &Registry,
+    edits: Vec<Edit>,
+    codes: Codes,
+    about: &str,
+) -> Result<(), Problem> {
+    registry.edit_all(edits).map_err(|e| {
+        let reason = e.to_string();
+        match e {
+            EditError::Missing(..) => Problem::missing(codes.missing, reason).about(about),
+            EditError::Exists(..) => Problem::conflict(codes.exists, reason).about(about),
+            EditError::InUse(..) => {
+                Problem::coded(codes.in_use.0, codes.in_use.1, reason).about(about)
+            }
+            EditError::Invalid(why, next) => {
+                Problem::bad("invalid_parameters", reason).about(why).about(next)
+            }
+            EditError::Store(_) => Problem::internal(&reason),
+        }
+    })
+}
