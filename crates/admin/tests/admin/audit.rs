@@ -208,6 +208,29 @@ fn a_missing_end_shows_against_a_noted_one() {
     assert!(!finish(b"").is_whole());
 }
 
+/// Changes a line as one who knows the format does: its own hash fits again.
+fn forged(line: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let text = String::from_utf8(line.to_vec()).unwrap().replace(from, to);
+    let body = text.split_once(",\"hash\":").unwrap().0;
+    let hash = ring::digest::digest(&ring::digest::SHA256, body.as_bytes());
+    format!("{body},\"hash\":\"{}\"}}\n", hex::encode(hash)).into_bytes()
+}
+
+#[test]
+fn a_line_whose_hash_was_made_anew_breaks_the_chain_behind_it() {
+    let lines = some_log(4);
+    for at in 0..3 {
+        let mut changed = lines.clone();
+        changed[at] = forged(&lines[at], "event", "EVENT");
+        let report = verify(changed.concat().as_slice(), Some(GENESIS)).unwrap();
+        let fault = Fault { line: at as u64 + 2, kind: FaultKind::DoesNotFollow };
+        assert_eq!(report.faults, [fault]);
+    }
+    // A log that begins anew under another's beginning.
+    let beginning = forged(&lines[0], &"0".repeat(64), &"1".repeat(64));
+    assert!(!verify(beginning.as_slice(), None).unwrap().is_whole());
+}
+
 fn some_log(events: usize) -> Vec<Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path(), BIG);
