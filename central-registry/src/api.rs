@@ -5,6 +5,7 @@
 //! The records have no numbers and no times of their own: where X-Road answers a number, it is made of the
 //! record's name ([`ids::number`]), and `created_at` and `updated_at` are left out.
 
+mod approvals;
 mod certificate;
 mod edits;
 mod groups;
@@ -126,6 +127,7 @@ fn routes(registry: &Registry) -> Vec<Route> {
         servers::routes,
         groups::routes,
         trust::routes,
+        approvals::routes,
         system::routes,
     ] {
         routes.extend(part(registry));

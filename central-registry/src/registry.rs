@@ -211,6 +211,19 @@ impl Registry {
         lock(&self.0.records).listing()
     }
 
+    /// Makes the changes that are planned on the records as they are; nothing changes between.
+    pub(crate) fn edit_with<T, E: From<EditError>>(
+        &self,
+        plan: impl FnOnce(&State) -> Result<(Vec<Edit>, T), E>,
+    ) -> Result<T, E> {
+        let mut records = lock(&self.0.records);
+        let (edits, planned) = plan(&records.state)?;
+        records.edit_all(edits)?;
+        drop(records);
+        self.notify();
+        Ok(planned)
+    }
+
     /// Looks at the records; nothing changes meanwhile.
     pub(crate) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&lock(&self.0.records).state)

@@ -46,6 +46,25 @@ fn object(members: &[(&str, Value)]) -> Value {
     object
 }
 
+fn file() -> Value {
+    json!({ "type": "string", "format": "binary" })
+}
+
+fn settings(with_file: bool) -> Vec<(&'static str, Value)> {
+    let profile = if with_file { "certificate_profile_info" } else { "certificate_profile_info?" };
+    let mut settings = vec![
+        (profile, text()),
+        ("tls_auth?", text()),
+        ("default_csr_format?", text()),
+        ("acme_server_directory_url?", text()),
+        ("acme_server_ip_address?", text()),
+    ];
+    if with_file {
+        settings.push(("certificate", file()));
+    }
+    settings
+}
+
 /// All of them.
 pub(super) fn all() -> Map<String, Value> {
     let member = [("member_class", text()), ("member_code", text())];
@@ -213,6 +232,21 @@ pub(super) fn all() -> Map<String, Value> {
             ]),
         ),
         ("Version", object(&[("info", text())])),
+        ("CertificationServiceSettings", object(&settings(false))),
+        ("CertificationServiceFileAndSettings", object(&settings(true))),
+        ("CertificateFile", object(&[("certificate", file())])),
+        (
+            "OcspResponderFile",
+            object(&[("url", text()), ("cost_type", text()), ("certificate?", file())]),
+        ),
+        (
+            "TimestampingServiceFile",
+            object(&[("url", text()), ("cost_type", text()), ("certificate", file())]),
+        ),
+        (
+            "TimestampingServiceChange",
+            object(&[("url?", text()), ("cost_type?", text()), ("certificate?", file())]),
+        ),
     ];
     schemas.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }

@@ -1,22 +1,27 @@
-//! Approved certification services and timestamping authorities. They are added by the command line: the
-//! API would take their certificates as multipart, which it does not yet.
+//! Approved certification services and timestamping authorities: what is told of them, and the end of an
+//! approval. [`super::approvals`] has how they are approved and changed.
 
 use causeway_admin::http::{Answer, Call, Problem, Route};
-use http::{Method, StatusCode};
+use http::Method;
 use serde_json::{Value, json};
 
 use super::edits::{Codes, edit};
 use super::{certificate, ids, route};
 use crate::edit::Edit;
-use crate::records::{CaCertificateRecord, CaRecord, TsaRecord};
+use crate::records::{CaCertificateRecord, CaRecord, OcspRecord, TsaRecord};
 use crate::registry::Registry;
 
-const CA: &str = "certification service";
+pub(super) const CA: &str = "certification service";
 const INTERMEDIATE: &str = "intermediate CA";
 const OCSP: &str = "OCSP responder";
-const TSA: &str = "timestamping service";
-const CA_PATH: &str = "/api/v1/certification-services/{certification_service_id}";
-const TSA_PATH: &str = "/api/v1/timestamping-services/{timestamping_service_id}";
+pub(super) const TSA: &str = "timestamping service";
+pub(super) const CA_PATH: &str = "/api/v1/certification-services/{certification_service_id}";
+pub(super) const TSA_PATH: &str = "/api/v1/timestamping-services/{timestamping_service_id}";
+
+pub(super) const CA_CODES: Codes =
+    Codes::of("certification_service_not_found", "certification_service_exists");
+pub(super) const TSA_CODES: Codes =
+    Codes::of("timestamping_authority_not_found", "timestamping_authority_exists");
 
 pub(super) fn routes(registry: &Registry) -> Vec<Route> {
     let get = |path, operation, permission, work| {
@@ -119,9 +124,14 @@ fn all_cas(registry: &Registry, _call: &Call) -> Result<Answer, Problem> {
 
 fn one_ca(registry: &Registry, call: &Call) -> Result<Answer, Problem> {
     let (name, ca) = ca(registry, call)?;
+    Answer::json(&ca_json(&name, &ca)?)
+}
+
+/// A certification service.
+pub(super) fn ca_json(name: &str, ca: &CaRecord) -> Result<Value, Problem> {
     let top = certificate::read(&ca.top.certificate)?;
     let mut json = json!({
-        "id": ids::number(CA, &name),
+        "id": ids::number(CA, name),
         "name": name,
         "subject_distinguished_name": top.subject_rfc2253(),
         "issuer_distinguished_name": top.issuer_rfc2253(),
@@ -139,7 +149,7 @@ fn one_ca(registry: &Registry, call: &Call) -> Result<Answer, Problem> {
             json[name] = value.as_str().into();
         }
     }
-    Answer::json(&json)
+    Ok(json)
 }
 
 fn ca_certificate(registry: &Registry, call: &Call) -> Result<Answer, Problem> {
@@ -148,27 +158,33 @@ fn ca_certificate(registry: &Registry, call: &Call) -> Result<Answer, Problem> {
 
 fn intermediates(registry: &Registry, call: &Call) -> Result<Answer, Problem> {
     let (name, ca) = ca(registry, call)?;
-    let one = |below: &CaCertificateRecord| -> Result<Value, Problem> {
-        let hash = hex::encode(certificate::read(&below.certificate)?.sha256());
-        Ok(json!({
-            "id": ids::number(INTERMEDIATE, &format!("{name}\0{hash}")),
-            "ca_certificate": certificate::details(&below.certificate)?,
-        }))
-    };
-    Answer::json(&ca.intermediates.iter().map(one).collect::<Result<Vec<_>, _>>()?)
+    let all = ca.intermediates.iter().map(|below| intermediate_json(&name, below));
+    Answer::json(&all.collect::<Result<Vec<_>, _>>()?)
+}
+
+/// An authority below the topmost one of a certification service.
+pub(super) fn intermediate_json(name: &str, below: &CaCertificateRecord) -> Result<Value, Problem> {
+    let hash = hex::encode(certificate::read(&below.certificate)?.sha256());
+    Ok(json!({
+        "id": ids::number(INTERMEDIATE, &format!("{name}\0{hash}")),
+        "ca_certificate": certificate::details(&below.certificate)?,
+    }))
 }
 
 fn responders(registry: &Registry, call: &Call) -> Result<Answer, Problem> {
     let (name, ca) = ca(registry, call)?;
-    let one = |responder: &crate::records::OcspRecord| {
-        json!({
-            "id": ids::number(OCSP, &format!("{name}\0{}", responder.url)),
-            "url": responder.url,
-            "cost_type": responder.cost.as_deref().unwrap_or("UNDEFINED"),
-            "has_certificate": responder.certificate.is_some(),
-        })
-    };
-    Answer::json(&ca.top.ocsp.iter().map(one).collect::<Vec<_>>())
+    let all = ca.top.ocsp.iter().map(|responder| responder_json(&name, responder));
+    Answer::json(&all.collect::<Vec<_>>())
+}
+
+/// An OCSP responder of a certification service.
+pub(super) fn responder_json(name: &str, responder: &OcspRecord) -> Value {
+    json!({
+        "id": ids::number(OCSP, &format!("{name}\0{}", responder.url)),
+        "url": responder.url,
+        "cost_type": responder.cost.as_deref().unwrap_or("UNDEFINED"),
+        "has_certificate": responder.certificate.is_some(),
+    })
 }
 
 fn remove_ca(registry: &Registry, call: &Call) -> Result<Answer, Problem> {
@@ -177,16 +193,12 @@ fn remove_ca(registry: &Registry, call: &Call) -> Result<Answer, Problem> {
     let hash = hex::encode(certificate::read(&ca.top.certificate)?.sha256());
     call.note("caCertHash", certificate::colons(&hash));
     call.note("caCertHashAlgorithm", "SHA-256");
-    let codes = Codes {
-        missing: "certification_service_not_found",
-        exists: "certification_service_exists",
-        in_use: (StatusCode::CONFLICT, "certification_service_is_in_use"),
-    };
-    edit(registry, Edit::CaRemove { name: name.clone() }, codes, &name)?;
+    edit(registry, Edit::CaRemove { name: name.clone() }, CA_CODES, &name)?;
     Ok(Answer::nothing())
 }
 
-fn tsa_json(name: &str, tsa: &TsaRecord, interval: u32) -> Result<Value, Problem> {
+/// A timestamping authority.
+pub(super) fn tsa_json(name: &str, tsa: &TsaRecord, interval: u32) -> Result<Value, Problem> {
     Ok(json!({
         "id": ids::number(TSA, name),
         "url": tsa.url,
@@ -225,7 +237,6 @@ fn remove_tsa(registry: &Registry, call: &Call) -> Result<Answer, Problem> {
     call.note("tsaUrl", tsa.url.as_str());
     call.note("tsaCertHash", certificate::colons(&hash));
     call.note("tsaCertHashAlgorithm", "SHA-256");
-    let codes = Codes::of("timestamping_authority_not_found", "timestamping_authority_exists");
-    edit(registry, Edit::TsaRemove { name: name.clone() }, codes, &name)?;
+    edit(registry, Edit::TsaRemove { name: name.clone() }, TSA_CODES, &name)?;
     Ok(Answer::nothing())
 }

@@ -326,6 +326,8 @@ fn trust_services_and_the_systems_state() {
     desk.expect("GET", &ca, None, 404, "certification_service_not_found");
     desk.expect("GET", "/certification-services/x", None, 400, "validation_failure");
 
+    approvals(&desk);
+
     let state = desk.get("/system/status");
     assert_eq!(state["initialization_status"]["instance_identifier"], "DEV");
     assert_eq!(state["initialization_status"], desk.get("/initialization/status"));
@@ -353,4 +355,65 @@ fn trust_services_and_the_systems_state() {
     assert_eq!(curl(&["-u", &user, &keys]).0, 401);
     let text = desk.get("/openapi.json");
     assert!(text["paths"]["/api/v1/members/{member_id}"]["patch"].is_object());
+}
+
+/// Approves a certification service and a timestamping authority with files, as X-Road's scripts do.
+fn approvals(desk: &Desk) {
+    let form = |method: &str, path: &str, fields: &[&str]| -> (u16, Value) {
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        let url = format!("{}/api/v1{path}", desk.url);
+        let mut arguments = vec!["-X", method, &url, "-H", &desk.key];
+        fields.iter().for_each(|field| arguments.extend(["-F", field]));
+        let (status, body) = curl(&arguments);
+        (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
+    };
+    let file = |name: &str| format!("certificate=@{}", desk.operator.file(name).display());
+    let (ca, tsa, below) = (file("ca"), file("tsa"), file("below"));
+    let profile = "certificate_profile_info=BasicCertificateProfileInfoProvider";
+    let post = |fields: &[&str]| form("POST", "/certification-services", fields);
+    let (status, made) = post(&[&ca, profile, "tls_auth=false", "default_csr_format=DER"]);
+    assert_eq!((status, &made["name"]), (201, &json!("ca")), "{made}");
+    assert_eq!(made["default_csr_format"], "DER");
+    assert_eq!(post(&[&ca, profile]).1["error"]["code"], "certification_service_exists");
+    assert_eq!(post(&[profile]).1["error"]["code"], "validation_failure");
+    let wrong = form("POST", "/certification-services", &["certificate=nonsense", profile]);
+    assert_eq!((wrong.0, &wrong.1["error"]["code"]), (400, &json!("invalid_certificate")));
+    let path = format!("/certification-services/{}", made["id"]);
+    let added = form("POST", &format!("{path}/intermediate-cas"), &[&below]);
+    assert_eq!(
+        (added.0, &added.1["ca_certificate"]["subject_common_name"]),
+        (201, &json!("below"))
+    );
+    let again = form("POST", &format!("{path}/intermediate-cas"), &[&below]);
+    assert_eq!(again.0, 409);
+    let fields = ["url=http://ocsp.example.org", "cost_type=FREE", ca.as_str()];
+    let responder = form("POST", &format!("{path}/ocsp-responders"), &fields);
+    assert_eq!((responder.0, &responder.1["has_certificate"]), (201, &json!(true)));
+    let refused =
+        form("POST", &format!("{path}/ocsp-responders"), &["url=ftp://x", "cost_type=FREE"]);
+    assert_eq!(refused.0, 400);
+    let change = json!({ "tls_auth": "true", "default_csr_format": "" });
+    let (status, changed) = desk.send("PATCH", &path, Some(change));
+    assert_eq!((status, &changed["tls_auth"]), (200, &json!(true)));
+    assert!(changed.get("default_csr_format").is_none());
+    assert_eq!(desk.get(&format!("{path}/ocsp-responders")), json!([responder.1]));
+    assert_eq!(desk.get(&format!("{path}/intermediate-cas")), json!([added.1]));
+    desk.expect(
+        "PATCH",
+        "/certification-services/1",
+        Some(json!({})),
+        404,
+        "certification_service_not_found",
+    );
+
+    let fields = [tsa.as_str(), "url=http://tsa.example.org", "cost_type=PAID"];
+    let (status, made) = form("POST", "/timestamping-services", &fields);
+    assert_eq!((status, &made["cost_type"]), (201, &json!("PAID")), "{made}");
+    let path = format!("/timestamping-services/{}", made["id"]);
+    let (status, changed) = form("PATCH", &path, &["url=http://other.example.org"]);
+    assert_eq!((status, &changed["url"]), (200, &json!("http://other.example.org")));
+    assert_eq!(changed["cost_type"], "PAID");
+    assert_eq!(desk.get(&path), changed);
+    let listed = desk.operator.json(&["list"]);
+    assert_eq!(listed["tsas"][0]["url"], "http://other.example.org");
 }

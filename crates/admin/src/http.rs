@@ -10,6 +10,7 @@ mod credentials;
 mod form;
 mod gate;
 mod json;
+pub mod multipart;
 mod networks;
 mod openapi;
 mod own;

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use super::Problem;
 use super::json;
+use super::multipart::{self, Field};
 use crate::identity::{Permissions, Principal, Role};
 
 /// What the audit log will say of a call.
@@ -34,6 +35,8 @@ pub struct Call {
     pub(super) body: Bytes,
     /// The value of the session's cookie, whether good or not.
     pub(super) session: Option<String>,
+    /// The body's media type with its parameters, as it was sent.
+    pub(super) media_type: Option<String>,
     pub(super) notes: Mutex<Notes>,
 }
 
@@ -67,6 +70,16 @@ impl Call {
             return Err(amiss(format!("is nested deeper than {} levels", json::MAX_DEPTH)));
         }
         serde_json::from_slice(&self.body).map_err(|e| amiss(e.to_string()))
+    }
+
+    /// Reads the body as a form with files.
+    ///
+    /// # Errors
+    /// 400 `invalid_body` when it is not one, or not whole.
+    pub fn fields(&self) -> Result<Vec<Field<'_>>, Problem> {
+        let boundary = self.media_type.as_deref().and_then(multipart::boundary);
+        let fields = boundary.and_then(|boundary| multipart::read(&self.body, boundary));
+        fields.ok_or_else(|| Problem::bad("invalid_body", "the form is not whole"))
     }
 
     /// The roles of who asks.

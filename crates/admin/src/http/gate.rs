@@ -35,6 +35,8 @@ pub struct EdgeSettings {
     pub api_from: Networks,
     /// The longest body, in bytes; default 50 KiB, X-Road's.
     pub longest_body: usize,
+    /// The longest body of a form with files, in bytes; default 1 MiB.
+    pub longest_upload: usize,
     /// How many requests an address may make.
     pub rates_by_address: Rates,
     /// How many requests a user or API key may make, from wherever.
@@ -48,6 +50,7 @@ impl Default for EdgeSettings {
             key_management_from: Networks::loopback(),
             api_from: Networks::all(),
             longest_body: 50 << 10,
+            longest_upload: 1 << 20,
             rates_by_address: Rates::default(),
             rates_by_principal: Rates::default(),
         }
@@ -238,7 +241,11 @@ impl Gate {
                 return Err(problem);
             }
         }
-        check_body(&head.headers, route.accepts, self.settings.longest_body)?;
+        let longest_body = match route.accepts {
+            Accepts::Multipart(_) => self.settings.longest_upload,
+            _ => self.settings.longest_body,
+        };
+        check_body(&head.headers, route.accepts, longest_body)?;
         let query = match head.uri.query() {
             None => Vec::new(),
             Some(query) => form::read_pairs(query)
@@ -247,12 +254,14 @@ impl Gate {
         let place = self.routes.all().iter().position(|known| std::ptr::eq(known, route));
         let mut call = self.call(principal, address, now);
         (call.parameters, call.query, call.session) = (parameters, query, session);
+        let media_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        call.media_type = media_type.map(str::to_owned);
         Ok(Admitted {
             route: place.unwrap_or(usize::MAX),
             call,
             path: path.to_owned(),
             correlation: correlation.to_owned(),
-            longest_body: self.settings.longest_body,
+            longest_body,
         })
     }
 
@@ -266,6 +275,7 @@ impl Gate {
             query: Vec::new(),
             body: Bytes::new(),
             session: None,
+            media_type: None,
             notes: Mutex::new(Notes::default()),
         }
     }
@@ -421,6 +431,7 @@ fn check_body(headers: &HeaderMap, accepts: Accepts, longest: usize) -> Result<(
         Accepts::Nothing => return Ok(()),
         Accepts::Json(_) => "application/json",
         Accepts::Form(_) => "application/x-www-form-urlencoded",
+        Accepts::Multipart(_) => "multipart/form-data",
     };
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     let media_type = types.next().and_then(|value| value.to_str().ok()?.split(';').next());

@@ -97,6 +97,7 @@ fn describe(route: &Route, schemas: &Map<String, Value>) -> Result<Value, RouteE
         Accepts::Nothing => None,
         Accepts::Json(name) => Some(("application/json", name)),
         Accepts::Form(name) => Some(("application/x-www-form-urlencoded", name)),
+        Accepts::Multipart(name) => Some(("multipart/form-data", name)),
     };
     if let Some((media_type, name)) = body {
         described["requestBody"] =

@@ -30,6 +30,8 @@ pub enum Accepts {
     Json(&'static str),
     /// `application/x-www-form-urlencoded`.
     Form(&'static str),
+    /// `multipart/form-data`, longer than others may be.
+    Multipart(&'static str),
 }
 
 /// A parameter of the query, for the OpenAPI text.
