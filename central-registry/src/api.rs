@@ -5,9 +5,11 @@
 //! The records have no numbers and no times of their own: where X-Road answers a number, it is made of the
 //! record's name ([`ids::number`]), and `created_at` and `updated_at` are left out.
 
+mod anchors;
 mod approvals;
 mod certificate;
 mod edits;
+mod form;
 mod groups;
 mod ids;
 mod members;
@@ -128,6 +130,7 @@ fn routes(registry: &Registry) -> Vec<Route> {
         groups::routes,
         trust::routes,
         approvals::routes,
+        anchors::routes,
         system::routes,
     ] {
         routes.extend(part(registry));

@@ -1,6 +1,5 @@
 //! Approving certification services and timestamping authorities, and changing what is known of them.
 
-use causeway_admin::http::multipart::Field;
 use causeway_admin::http::{Accepts, Answer, Call, Problem, Route};
 use causeway_pki::Certificate;
 use http::Method;
@@ -8,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::edits::{Codes, edit, edit_with};
+use super::form::Form;
 use super::trust::{
     CA, CA_CODES, CA_PATH, TSA, TSA_CODES, TSA_PATH, ca_json, intermediate_json, responder_json,
     tsa_json,
@@ -82,47 +82,6 @@ pub(super) fn routes(registry: &Registry) -> Vec<Route> {
             .answers(200, Some("TimestampingService"))
             .event("Edit timestamping service"),
     ]
-}
-
-/// A form's fields by name.
-struct Form<'f>(Vec<Field<'f>>);
-
-impl<'f> Form<'f> {
-    fn of(call: &'f Call) -> Result<Self, Problem> {
-        Ok(Self(call.fields()?))
-    }
-
-    fn find(&self, name: &str) -> Option<&'f [u8]> {
-        self.0.iter().find(|field| field.name == name).map(|field| field.value)
-    }
-
-    /// A text; an empty one is none.
-    fn text(&self, name: &str) -> Result<Option<String>, Problem> {
-        let Some(value) = self.find(name).filter(|value| !value.is_empty()) else {
-            return Ok(None);
-        };
-        match std::str::from_utf8(value) {
-            Ok(text) => Ok(Some(text.to_owned())),
-            Err(_) => Err(Problem::invalid_field(name, "is not UTF-8")),
-        }
-    }
-
-    fn required(&self, name: &str) -> Result<String, Problem> {
-        self.text(name)?.ok_or_else(|| Problem::invalid_field(name, "NotBlank"))
-    }
-
-    /// A certificate, PEM or DER.
-    fn certificate(&self) -> Result<Option<Certificate>, Problem> {
-        let Some(bytes) = self.find("certificate").filter(|bytes| !bytes.is_empty()) else {
-            return Ok(None);
-        };
-        let read = Certificate::from_der_or_pem(bytes);
-        read.map(Some).map_err(|e| Problem::bad("invalid_certificate", e.to_string()))
-    }
-
-    fn required_certificate(&self) -> Result<Certificate, Problem> {
-        self.certificate()?.ok_or_else(|| Problem::invalid_field("certificate", "NotBlank"))
-    }
 }
 
 /// The name of a trust service is that in its certificate, as at X-Road.

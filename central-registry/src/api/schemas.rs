@@ -232,6 +232,20 @@ pub(super) fn all() -> Map<String, Value> {
             ]),
         ),
         ("Version", object(&[("info", text())])),
+        ("TrustedAnchorFile", object(&[("anchor", file())])),
+        (
+            "TrustedAnchor",
+            object(&[("instance_identifier", text()), ("hash", text()), ("generated_at?", time())]),
+        ),
+        ("GlobalConfDownloadUrl", object(&[("url", text())])),
+        (
+            "HighAvailabilityClusterStatus",
+            object(&[
+                ("is_ha_configured", flag()),
+                ("all_nodes_ok", flag()),
+                ("nodes", list(json!({ "type": "object" }))),
+            ]),
+        ),
         ("CertificationServiceSettings", object(&settings(false))),
         ("CertificationServiceFileAndSettings", object(&settings(true))),
         ("CertificateFile", object(&[("certificate", file())])),

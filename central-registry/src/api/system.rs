@@ -37,6 +37,27 @@ pub(super) fn routes(registry: &Registry) -> Vec<Route> {
             anchor,
         )
         .described("configuration-sources", "get the anchor that leads to a configuration"),
+        get(
+            "/api/v1/configuration-sources/{configuration_type}/download-url",
+            "getDownloadUrl",
+            "VIEW_CONFIGURATION_MANAGEMENT",
+            download_url,
+        )
+        .described("configuration-sources", "get where a configuration is served")
+        .answers(200, Some("GlobalConfDownloadUrl")),
+        get(
+            "/api/v1/system/high-availability-cluster/status",
+            "getHighAvailabilityClusterStatus",
+            "VIEW_VERSION",
+            |_, _| {
+                let (nodes, ok) = (Vec::<()>::new(), true);
+                Answer::json(&json!({
+                    "is_ha_configured": false, "all_nodes_ok": ok, "nodes": nodes,
+                }))
+            },
+        )
+        .described("system", "get the state of a cluster, which a registry is not")
+        .answers(200, Some("HighAvailabilityClusterStatus")),
     ]
 }
 
@@ -61,12 +82,23 @@ fn version(_registry: &Registry, _call: &Call) -> Result<Answer, Problem> {
     Answer::json(&json!({ "info": concat!("Causeway ", env!("CARGO_PKG_VERSION")) }))
 }
 
+fn kind(call: &Call) -> Result<ConfigurationKind, Problem> {
+    match call.parameter("configuration_type") {
+        "INTERNAL" => Ok(ConfigurationKind::Internal),
+        "EXTERNAL" => Ok(ConfigurationKind::External),
+        _ => Err(Problem::invalid_field("configuration_type", "is not a type")),
+    }
+}
+
+fn download_url(registry: &Registry, call: &Call) -> Result<Answer, Problem> {
+    let path = kind(call)?.path();
+    let address = registry.config().public_addresses.first();
+    let url = format!("http://{}/{path}", address.map_or("", String::as_str));
+    Answer::json(&json!({ "url": url }))
+}
+
 fn anchor(registry: &Registry, call: &Call) -> Result<Answer, Problem> {
-    let kind = match call.parameter("configuration_type") {
-        "INTERNAL" => ConfigurationKind::Internal,
-        "EXTERNAL" => ConfigurationKind::External,
-        _ => return Err(Problem::invalid_field("configuration_type", "is not a type")),
-    };
+    let kind = kind(call)?;
     let xml = registry.anchor(kind).map_err(|e| {
         Problem::missing("configuration_not_found", e.to_string()).about(e.next_step())
     })?;

@@ -345,6 +345,11 @@ fn trust_services_and_the_systems_state() {
         "validation_failure",
     );
 
+    let url = desk.get("/configuration-sources/EXTERNAL/download-url");
+    assert_eq!(url, json!({ "url": "http://cs.example.org/externalconf" }));
+    assert_eq!(desk.get("/system/high-availability-cluster/status")["nodes"], json!([]));
+    federation(&desk, &partner_anchor());
+
     // Duties are separate: a registrar sees no trust services, and makes no keys.
     let user = format!("registrar:{PASSWORD}");
     let keys = format!("{}/api/v1/api-keys", desk.url);
@@ -355,6 +360,39 @@ fn trust_services_and_the_systems_state() {
     assert_eq!(curl(&["-u", &user, &keys]).0, 401);
     let text = desk.get("/openapi.json");
     assert!(text["paths"]["/api/v1/members/{member_id}"]["patch"].is_object());
+}
+
+/// The external anchor of another instance.
+fn partner_anchor() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = crate::support::config(&folder);
+    config.instance = "PARTNER".into();
+    let registry = central_registry::Registry::open(config).unwrap();
+    registry.anchor(central_registry::ConfigurationKind::External).unwrap()
+}
+
+fn federation(desk: &Desk, anchor: &[u8]) {
+    let file = desk.operator.file("anchor.xml");
+    std::fs::write(&file, anchor).unwrap();
+    let send = |path: &str, field: &str| -> (u16, Value) {
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        let url = format!("{}/api/v1{path}", desk.url);
+        let (status, body) = curl(&["-X", "POST", &url, "-H", &desk.key, "-F", field]);
+        (status, serde_json::from_str(&body).unwrap_or(Value::String(body)))
+    };
+    let field = format!("anchor=@{}", file.display());
+    let (status, told) = send("/trusted-anchors/preview", &field);
+    assert_eq!((status, &told["instance_identifier"]), (200, &json!("PARTNER")), "{told}");
+    assert_eq!(told["hash"].as_str().unwrap().len(), 28 * 3 - 1, "SHA-224 with colons");
+    assert_eq!(desk.get("/trusted-anchors"), json!([]));
+    assert_eq!(send("/trusted-anchors", &field), (201, told.clone()));
+    assert_eq!(send("/trusted-anchors", "anchor=nonsense").1["error"]["code"], "malformed_anchor");
+    assert_eq!(desk.get("/trusted-anchors"), json!([told]));
+    let one = format!("/trusted-anchors/{}", told["hash"].as_str().unwrap());
+    let (status, text) = desk.send("GET", &format!("{one}/download"), None);
+    assert_eq!((status, text.as_str().unwrap().as_bytes()), (200, anchor));
+    assert_eq!(desk.send("DELETE", &one, None).0, 204);
+    desk.expect("DELETE", &one, None, 404, "trusted_anchor_not_found");
 }
 
 /// Approves a certification service and a timestamping authority with files, as X-Road's scripts do.

@@ -74,6 +74,8 @@ pub struct Route {
     pub event: Option<&'static str>,
     /// The parameters of its query.
     pub query: &'static [Parameter],
+    /// Whether it changes nothing although its method is not `GET`: such a route needs no event.
+    pub reads: bool,
     /// Whether a request is a sign of life of its session.
     pub extends_session: bool,
     /// What carries it out.
@@ -107,6 +109,7 @@ impl Route {
             answers: None,
             event: None,
             query: &[],
+            reads: false,
             extends_session: true,
             handler: Arc::new(handler),
         }
@@ -137,6 +140,13 @@ impl Route {
     #[must_use]
     pub fn event(mut self, event: &'static str) -> Self {
         self.event = Some(event);
+        self
+    }
+
+    /// Changes nothing, although its method is not `GET`.
+    #[must_use]
+    pub fn reading(mut self) -> Self {
+        self.reads = true;
         self
     }
 
@@ -208,9 +218,8 @@ impl Routes {
             {
                 return Err(mistake(format!("nobody has the permission {permission}")));
             }
-            if route.method != Method::GET && route.event.is_none() && route.access != Access::Open
-            {
-                // Reading by POST would be a reason; there is none yet.
+            let reads = route.reads || route.method == Method::GET;
+            if !reads && route.event.is_none() {
                 return Err(mistake("changes something and has no event".into()));
             }
         }
