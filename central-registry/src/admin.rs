@@ -3,16 +3,21 @@
 //!
 //! `POST /edit` takes an [`Edit`], `POST /publish` nothing, `GET /listing` gives a [`Listing`],
 //! `GET /anchor/internal` and `/anchor/external` an anchor file, `POST /signing-keys/…` work on the
-//! keys, `/requests` and `/requests/…` on management requests. A refusal is an [`AdminRefusal`]. Anchors are given here and by the command line alone: they
-//! are where trust begins, so they must not be fetched over an unprotected network.
+//! keys, `/requests` and `/requests/…` on management requests, `GET /users` and `POST /users` on who may use
+//! the API over HTTPS. A refusal is an [`AdminRefusal`]. Anchors are given here, by the command line, and to
+//! security officers over HTTPS: they are where trust begins, so they must not be fetched over an unprotected
+//! network.
 
 mod client;
+mod users;
 
 use std::convert::Infallible;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use causeway_admin::identity::Identity;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -34,6 +39,8 @@ use crate::registry::{Registry, RegistryError};
 use crate::requests::{OperatorRequest, Origin, Outcome, RequestError};
 
 pub use client::{AdminClient, AdminError};
+pub use users::{UserEdit, UserListing};
+pub(crate) use users::{list as list_users, next_step as users_next_step};
 
 /// The longest body of a request, in bytes: a certification service with some dozens of certificates.
 const MAX_BODY: usize = 4 << 20;
@@ -90,6 +97,7 @@ pub(crate) fn unbind(config: &Config) {
 /// to finish.
 pub(crate) async fn serve(
     registry: Registry,
+    identity: Option<Arc<Identity>>,
     listener: UnixListener,
     mut stopped: watch::Receiver<()>,
 ) {
@@ -108,11 +116,11 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let registry = registry.clone();
+        let (registry, identity) = (registry.clone(), identity.clone());
         connections.spawn(async move {
             let service = service_fn(move |request: Request<Incoming>| {
-                let registry = registry.clone();
-                async move { Ok::<_, Infallible>(answer(&registry, request).await) }
+                let (registry, identity) = (registry.clone(), identity.clone());
+                async move { Ok::<_, Infallible>(answer(&registry, identity, request).await) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -131,7 +139,11 @@ pub(crate) async fn serve(
     }
 }
 
-async fn answer(registry: &Registry, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(
+    registry: &Registry,
+    identity: Option<Arc<Identity>>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let body = match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => body.to_bytes(),
@@ -153,6 +165,14 @@ async fn answer(registry: &Registry, request: Request<Incoming>) -> Response<Ful
             Some(Ok(xml)) => Response::new(Full::new(xml.into())),
             Some(Err(e)) => refuse(StatusCode::CONFLICT, &e.to_string(), e.next_step()),
             None => unknown(),
+        },
+        (method, ["users"]) => match identity {
+            Some(identity) => on_users(identity, method, body).await,
+            None => refuse(
+                StatusCode::CONFLICT,
+                "the running registry has no admin interface",
+                "switch it on: 'listen' under [admin] in the configuration file; or stop the registry first",
+            ),
         },
         (&Method::POST, ["publish"]) => json(&published(registry, None).await),
         (&Method::POST, ["edit"]) => match serde_json::from_slice::<Edit>(&body) {
@@ -226,6 +246,25 @@ fn told(
     match result {
         Ok(Ok(outcome)) => json(&outcome),
         Ok(Err(e)) => refuse(StatusCode::CONFLICT, &e.to_string(), e.next_step()),
+        Err(e) => {
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string(), "look at the registry's log")
+        }
+    }
+}
+
+/// Work on users, off the asynchronous threads: passwords are derived, and changes flushed.
+async fn on_users(identity: Arc<Identity>, method: &Method, body: Bytes) -> Response<Full<Bytes>> {
+    if method == Method::GET {
+        return json(&list_users(&identity));
+    }
+    let edit = match serde_json::from_slice::<UserEdit>(&body) {
+        Ok(edit) if method == Method::POST => edit,
+        _ => return refuse(StatusCode::BAD_REQUEST, "no change of users", "send one"),
+    };
+    let work = Arc::clone(&identity);
+    match tokio::task::spawn_blocking(move || edit.make(&work)).await {
+        Ok(Ok(())) => json(&list_users(&identity)),
+        Ok(Err(e)) => refuse(StatusCode::CONFLICT, &e.to_string(), users_next_step(&e)),
         Err(e) => {
             refuse(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string(), "look at the registry's log")
         }

@@ -7,6 +7,7 @@ mod act;
 mod edits;
 mod requests;
 mod show;
+mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -103,6 +104,12 @@ enum Command {
     /// The keys that sign the configuration.
     #[command(subcommand)]
     SigningKey(SigningKey),
+    /// Who may use the API over HTTPS.
+    #[command(subcommand)]
+    User(users::User),
+    /// The audit log of the API.
+    #[command(subcommand)]
+    Audit(users::Audit),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use causeway_admin::http::EdgeSettings;
 use causeway_globalconf::Version;
 use causeway_keys::{KeyKind, PinSource};
 
@@ -40,6 +41,8 @@ pub struct Config {
     pub approval: Approval,
     /// Where management requests are taken; nowhere without a TLS certificate (`[requests]`).
     pub doorway: Option<Doorway>,
+    /// The admin interface (`[admin]`); `None` when it is not switched on.
+    pub admin: Option<AdminConfig>,
 }
 
 /// Where management requests are taken, over HTTPS.
@@ -72,6 +75,15 @@ impl Doorway {
     }
 }
 
+/// How the admin interface runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// Where it is served over HTTPS (`listen`).
+    pub listen: SocketAddr,
+    /// How it judges requests (`allowed_hosts`, `key_management_from`, `api_from`).
+    pub edge: EdgeSettings,
+}
+
 impl Config {
     /// A configuration with the defaults, for an instance in a folder.
     pub fn new(instance: &str, storage: impl Into<PathBuf>, public_address: &str) -> Self {
@@ -87,6 +99,7 @@ impl Config {
             renewal: Duration::from_secs(60),
             approval: Approval::default(),
             doorway: None,
+            admin: None,
         }
     }
 
@@ -138,6 +151,21 @@ impl Config {
     /// The folder of the published files.
     pub(crate) fn public_folder(&self) -> PathBuf {
         self.storage.join("public")
+    }
+
+    /// The folder of the admin interface.
+    pub(crate) fn admin_folder(&self) -> PathBuf {
+        self.storage.join("admin")
+    }
+
+    /// The folder of the store of users and API keys.
+    pub(crate) fn identity_folder(&self) -> PathBuf {
+        self.admin_folder().join("store")
+    }
+
+    /// The folder of the audit log.
+    pub(crate) fn audit_folder(&self) -> PathBuf {
+        self.admin_folder().join("audit")
     }
 
     /// The socket at which a running registry takes changes.

@@ -27,6 +27,13 @@ pub enum Edit {
         /// What it means.
         description: String,
     },
+    /// Gives a class another description.
+    MemberClassDescribe {
+        /// The code.
+        code: String,
+        /// The new description.
+        description: String,
+    },
     /// Removes a class without members.
     MemberClassRemove {
         /// The code.
@@ -147,6 +154,13 @@ pub enum Edit {
         /// The code.
         code: String,
         /// What the group is for.
+        description: String,
+    },
+    /// Gives a group another description.
+    GroupDescribe {
+        /// The code.
+        code: String,
+        /// The new description.
         description: String,
     },
     /// Removes a group.

@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::admin;
+use crate::api::Api;
 use crate::doors::Doors;
 use crate::publication::Publication;
 use crate::registry::{Registry, RegistryError};
@@ -50,13 +51,18 @@ impl Registry {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), RegistryError> {
         let doors = Doors::open(self.config()).await?;
+        let api = match &self.config().admin {
+            Some(settings) => Some(Api::open(self, settings).await?),
+            None => None,
+        };
+        let identity = api.as_ref().map(|api| Arc::clone(&api.identity));
         let admin = admin::bind(self.config())?;
         // What is amiss is in the log, and in the answer of the health endpoint.
         let _ = self.publish_in_background().await;
         let (stop, stopped) = watch::channel(());
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().keep_fresh(stopped.clone()));
-        tasks.spawn(admin::serve(self.clone(), admin, stopped.clone()));
+        tasks.spawn(admin::serve(self.clone(), identity, admin, stopped.clone()));
         if let Some(doors) = doors {
             if !self.names_certificate(doors.certificate()) {
                 warn!(
@@ -69,6 +75,9 @@ impl Registry {
                 let shutdown = async move { drop(stopped.changed().await) };
                 registry.serve_doors(doors, shutdown).await;
             });
+        }
+        if let Some(api) = api {
+            tasks.spawn(api.serve(stopped.clone()));
         }
         tasks.spawn(self.clone().accept(listener, stopped));
         shutdown.await;

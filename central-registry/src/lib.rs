@@ -5,12 +5,14 @@
 //! [`Registry`] signs them as global configurations of the versions 2 to 6 and serves them in the
 //! layout of X-Road's central server (protocol reference 7.1 and 7.2), renewed at every change and
 //! before they expire. Operators work with the command line ([`cli`]), which speaks to a running
-//! registry over a socket in its storage folder ([`admin`]), or opens the store itself. Security servers
+//! registry over a socket in its storage folder ([`admin`]), or opens the store itself; where it is switched on, they
+//! and their automation also work over HTTPS, with the paths of X-Road's central server. Security servers
 //! send management requests ([`Doors`]), which wait for the operator or change the records at once.
 //!
 //! Formats and signatures are made by `causeway_globalconf`; nothing here knows XML.
 
 pub mod admin;
+mod api;
 pub mod cli;
 mod config;
 mod doors;
@@ -26,7 +28,7 @@ mod short;
 mod signing;
 pub mod store;
 
-pub use config::{Config, ConfigErrors, Doorway, Mistake};
+pub use config::{AdminConfig, Config, ConfigErrors, Doorway, Mistake};
 pub use doors::Doors;
 pub use edit::{Edit, EditError, SERVER_OWNERS};
 pub use listing::{

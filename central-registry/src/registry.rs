@@ -63,6 +63,9 @@ pub enum RegistryError {
     /// The system gave no randomness.
     #[error("the system gives no randomness")]
     Randomness,
+    /// The admin interface cannot be opened.
+    #[error("the admin interface: {0}")]
+    Admin(String),
 }
 
 impl RegistryError {
@@ -89,6 +92,9 @@ impl RegistryError {
             Self::Keys(_) => "look at the token folder inside the storage folder, and at the PIN",
             Self::Document(_) | Self::Pki(_) => "look at the records: `central-registry list`",
             Self::Randomness => "look at the system's log",
+            Self::Admin(_) => {
+                "look at [admin] in the configuration file, and at the folder 'admin' in the storage folder"
+            }
         }
     }
 }
@@ -206,6 +212,24 @@ impl Registry {
     /// All records, for people and programs.
     pub fn listing(&self) -> Listing {
         lock(&self.0.records).listing()
+    }
+
+    /// Makes the changes that are planned on the records as they are; nothing changes between.
+    pub(crate) fn edit_with<T, E: From<EditError>>(
+        &self,
+        plan: impl FnOnce(&State) -> Result<(Vec<Edit>, T), E>,
+    ) -> Result<T, E> {
+        let mut records = lock(&self.0.records);
+        let (edits, planned) = plan(&records.state)?;
+        records.edit_all(edits)?;
+        drop(records);
+        self.notify();
+        Ok(planned)
+    }
+
+    /// Looks at the records; nothing changes meanwhile.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&lock(&self.0.records).state)
     }
 
     /// Publishes all records as of now: signs every version, writes the files to disk, and swaps what

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::{AdminAnswer, AdminRefusal, Decision};
+use super::{AdminAnswer, AdminRefusal, Decision, UserEdit, UserListing};
 use crate::edit::Edit;
 use crate::listing::Listing;
 use crate::records::ConfigurationKind;
@@ -162,6 +162,23 @@ impl AdminClient {
     /// When the registry refuses or does not answer.
     pub fn remove_signing_key(&self, id: &str) -> Result<AdminAnswer, AdminError> {
         self.json(Method::POST, &format!("/signing-keys/remove/{id}"), Vec::new())
+    }
+
+    /// Who may use the API over HTTPS.
+    ///
+    /// # Errors
+    /// When the registry has no admin interface, or does not answer.
+    pub fn users(&self) -> Result<Vec<UserListing>, AdminError> {
+        self.json(Method::GET, "/users", Vec::new())
+    }
+
+    /// Changes who may use the API over HTTPS; gives who there is then.
+    ///
+    /// # Errors
+    /// When the registry refuses or does not answer.
+    pub fn edit_users(&self, edit: &UserEdit) -> Result<Vec<UserListing>, AdminError> {
+        let body = serde_json::to_vec(edit).map_err(failed)?;
+        self.json(Method::POST, "/users", body)
     }
 
     fn json<T: DeserializeOwned>(

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tracing_subscriber::EnvFilter;
 
-use super::{Anchor, Cli, Command, Failure, SigningKey, edits, requests, show};
+use super::{Anchor, Cli, Command, Failure, SigningKey, edits, requests, show, users};
 use crate::admin::{AdminAnswer, AdminClient};
 use crate::config::Config;
 use crate::edit::Edit;
@@ -117,6 +117,8 @@ pub(super) fn act(cli: Cli) -> Result<Answer, Failure> {
         }
         Command::Requests(command) => return requests::act(&config, command),
         Command::SigningKey(command) => return signing_key(config, command),
+        Command::User(command) => return users::on_users(&config, command),
+        Command::Audit(command) => return users::on_audit(&config, &command),
         other => edits::of(other)?,
     };
     let done = edits::told(&edit);

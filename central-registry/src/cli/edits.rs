@@ -74,7 +74,9 @@ pub(super) fn of(command: Command) -> Result<Edit, Failure> {
         | Command::Publish
         | Command::Anchor(_)
         | Command::Requests(_)
-        | Command::SigningKey(_) => {
+        | Command::SigningKey(_)
+        | Command::User(_)
+        | Command::Audit(_) => {
             return Err(Failure::new("this command changes no record", "report this"));
         }
     })
@@ -171,6 +173,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 pub(super) fn told(edit: &Edit) -> String {
     match edit {
         Edit::MemberClassAdd { code, .. } => format!("added member class {code}"),
+        Edit::MemberClassDescribe { code, .. } => format!("described member class {code}"),
         Edit::MemberClassRemove { code } => format!("removed member class {code}"),
         Edit::MemberAdd { id, .. } => format!("added {id}"),
         Edit::MemberRename { id, .. } => format!("renamed {id}"),
@@ -192,6 +195,7 @@ pub(super) fn told(edit: &Edit) -> String {
         Edit::ClientAdd { server, client } => format!("registered {client} at {server}"),
         Edit::ClientRemove { server, client } => format!("removed {client} from {server}"),
         Edit::GroupAdd { code, .. } => format!("added group {code}"),
+        Edit::GroupDescribe { code, .. } => format!("described group {code}"),
         Edit::GroupRemove { code } => format!("removed group {code}"),
         Edit::GroupMemberAdd { group, client } => format!("added {client} to group {group}"),
         Edit::GroupMemberRemove { group, client } => format!("removed {client} from group {group}"),

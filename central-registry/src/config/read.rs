@@ -5,13 +5,14 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use causeway_admin::http::{EdgeSettings, Networks};
 use causeway_globalconf::Version;
 use causeway_identifiers::has_illegal_characters;
 use causeway_keys::{KeyKind, PinSource};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Config, Doorway, Mistake};
+use super::{AdminConfig, Config, Doorway, Mistake};
 use crate::requests::Approval;
 
 const TOP: [&str; 8] = [
@@ -23,6 +24,7 @@ const TOP: [&str; 8] = [
     "signing",
     "publication",
     "requests",
+    "admin",
 ];
 const SIGNING: [&str; 3] = ["pin_file", "pin_environment", "key"];
 const REQUESTS: [&str; 8] = [
@@ -36,6 +38,7 @@ const REQUESTS: [&str; 8] = [
     "approve_owner_changes",
 ];
 const PUBLICATION: [&str; 2] = ["validity_seconds", "renewal_seconds"];
+const ADMIN: [&str; 4] = ["listen", "allowed_hosts", "key_management_from", "api_from"];
 
 pub(super) fn read(text: &str) -> Result<Config, Vec<Mistake>> {
     let (document, errors) = DeTable::parse_recoverable(text);
@@ -87,6 +90,7 @@ impl Reader<'_> {
         let signing = self.table(top, "signing", &SIGNING);
         let publication = self.table(top, "publication", &PUBLICATION);
         let requests = self.table(top, "requests", &REQUESTS);
+        let admin = self.table(top, "admin", &ADMIN);
 
         let instance = self.required(top, "instance", Self::instance);
         let storage = self.required(top, "storage", Self::text).map(PathBuf::from);
@@ -105,7 +109,10 @@ impl Reader<'_> {
             owner_changes: approves("approve_owner_changes"),
         };
 
+        let admin = self.admin(admin);
+
         let mut config = Config::new(&instance?, storage?, "");
+        config.admin = admin;
         config.public_addresses = public_addresses?;
         config.listen = listen.unwrap_or(config.listen);
         config.minimum_version = minimum_version.unwrap_or(config.minimum_version);
@@ -215,6 +222,19 @@ impl Reader<'_> {
         Some(doorway)
     }
 
+    fn admin(&mut self, admin: Table<'_>) -> Option<AdminConfig> {
+        let mut edge = EdgeSettings::default();
+        let hosts = self.optional(admin, "allowed_hosts", Self::addresses);
+        let from = self.optional(admin, "key_management_from", Self::networks);
+        let api_from = self.optional(admin, "api_from", Self::networks);
+        edge.allowed_hosts = hosts.unwrap_or(edge.allowed_hosts);
+        edge.key_management_from = from.unwrap_or(edge.key_management_from);
+        edge.api_from = api_from.unwrap_or(edge.api_from);
+        admin.keys?;
+        let listen = self.required(admin, "listen", Self::listen)?;
+        Some(AdminConfig { listen, edge })
+    }
+
     fn pin(&mut self, signing: Table<'_>) -> Option<PinSource> {
         let file = self.optional(signing, "pin_file", Self::text);
         let environment = self.optional(signing, "pin_environment", Self::text);
@@ -278,6 +298,14 @@ impl Reader<'_> {
         value.as_bool().ok_or_else(|| format!("must be true or false, not {}", value.type_str()))
     }
 
+    fn networks(value: &DeValue<'_>) -> Result<Networks, String> {
+        let list = value
+            .as_array()
+            .ok_or("must be a list of addresses and networks, e.g. [\"192.0.2.0/24\"]")?;
+        let texts = list.iter().map(|item| Self::text(item.get_ref()));
+        texts.collect::<Result<Vec<_>, _>>()?.join(",").parse()
+    }
+
     fn version(value: &DeValue<'_>) -> Result<Version, String> {
         let number = Self::number(value)?;
         Version::from_number(number).ok_or_else(|| "must be 2, 3, 4, 5 or 6".into())
@@ -324,9 +352,19 @@ key = "p256"
 [publication]
 validity_seconds = 300
 renewal_seconds = 30
+[admin]
+listen = "127.0.0.1:4000"
+allowed_hosts = ["cs.example.org"]
+key_management_from = ["127.0.0.0/8", "10.0.0.1"]
 "#,
         )
         .unwrap();
+        let admin = config.admin.unwrap();
+        assert_eq!(admin.listen.port(), 4000);
+        assert_eq!(admin.edge.allowed_hosts, ["cs.example.org"]);
+        assert!(admin.edge.key_management_from.contain([10, 0, 0, 1].into()));
+        assert!(!admin.edge.key_management_from.contain([10, 0, 0, 2].into()));
+        assert_eq!(admin.edge.api_from, Networks::all());
         assert_eq!(config.public_addresses.len(), 2);
         assert_eq!(config.minimum_version, Version::V3);
         assert_eq!(config.pin, PinSource::File("/run/pin".into()));
@@ -353,8 +391,10 @@ renewal_seconds = 30
         assert_eq!(config, wanted);
 
         // What is commented out is the default, and may be said.
-        let text = std::fs::read_to_string(&path).unwrap();
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let (text, admin) = whole.split_once("# [admin]").unwrap();
         let keys = [TOP.as_slice(), &SIGNING, &PUBLICATION, &REQUESTS].concat();
+        let keys: Vec<&str> = keys.into_iter().filter(|key| *key != "admin").collect();
         let of_key = |line: &str| {
             let key = line.strip_prefix("# ")?.split_once(" = ")?.0;
             (keys.contains(&key) && key != "pin_environment").then(|| line[2..].to_owned())
@@ -369,6 +409,12 @@ renewal_seconds = 30
         let opened = Doorway::new("management.crt", "management.key");
         assert_eq!(said.doorway.take(), Some(opened));
         assert_eq!(said, wanted);
+        // The admin interface is off, and what would switch it on is right.
+        let on = admin.lines().filter(|line| line.contains(" = ")).map(|line| &line[2..]);
+        let on = format!("{text}\n[admin]\n{}", on.collect::<Vec<_>>().join("\n"));
+        let on = Config::parse(&on).unwrap().admin.unwrap();
+        assert_eq!(on.edge.key_management_from, Networks::loopback());
+        assert!(ADMIN.iter().all(|key| admin.contains(&format!("# {key} = "))));
         for key in keys {
             assert!(
                 text.lines().any(|line| {
@@ -392,12 +438,13 @@ renewal_seconds = 30
             ("## `[signing]`\n", &SIGNING),
             ("## `[publication]`\n", &PUBLICATION),
             ("## `[requests]`\n", &REQUESTS),
+            ("## `[admin]`\n", &ADMIN),
         ];
         for (heading, keys) in sections {
             let (_, section) = reference.split_once(heading).unwrap();
             let section = section.split("\n## ").next().unwrap();
             let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
-            let tables = ["signing", "publication", "requests"];
+            let tables = ["signing", "publication", "requests", "admin"];
             let keys = keys.iter().filter(|key| !tables.contains(key));
             assert_eq!(rows.len(), keys.clone().count(), "{heading}");
             for key in keys {
@@ -405,6 +452,10 @@ renewal_seconds = 30
                 let row = row.unwrap_or_else(|| panic!("{key} under {heading}"));
                 let stated = row.split('|').nth(2).unwrap().trim().trim_matches('`');
                 let wanted = match *key {
+                    "listen" if heading.contains("admin") => "required".into(),
+                    "allowed_hosts" => "any".into(),
+                    "key_management_from" => "this machine".into(),
+                    "api_from" => "everywhere".into(),
                     "listen" => defaults.listen.to_string(),
                     "minimum_version" => defaults.minimum_version.number().to_string(),
                     "key" => defaults.key_kind.to_string(),

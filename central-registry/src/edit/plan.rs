@@ -26,6 +26,11 @@ pub(crate) fn plan(state: &State, edit: Edit) -> Plan {
             text("description", &description)?;
             put(Key::MemberClass(code), &DescriptionRecord { description })
         }
+        Edit::MemberClassDescribe { code, description } => {
+            known(state.classes.contains_key(&code), || format!("member class {code}"))?;
+            text("description", &description)?;
+            put(Key::MemberClass(code), &DescriptionRecord { description })
+        }
         Edit::MemberClassRemove { code } => {
             known(state.classes.contains_key(&code), || format!("member class {code}"))?;
             let user = state.members.keys().find(|id| id.class() == code);
@@ -94,6 +99,12 @@ pub(crate) fn plan(state: &State, edit: Edit) -> Plan {
             not_reserved(&code)?;
             new(state.groups.contains_key(&code), || format!("a group {code}"))?;
             legal("group code", &code)?;
+            text("description", &description)?;
+            put(Key::Group(code), &DescriptionRecord { description })
+        }
+        Edit::GroupDescribe { code, description } => {
+            not_reserved(&code)?;
+            group(state, &code)?;
             text("description", &description)?;
             put(Key::Group(code), &DescriptionRecord { description })
         }

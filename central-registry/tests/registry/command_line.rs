@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use crate::support::{auth_certificate, ca_certificate};
 
-struct Operator {
+pub(crate) struct Operator {
     folder: tempfile::TempDir,
 }
 
 impl Operator {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("pin"), "Secret-1234\n").unwrap();
         let operator = Self { folder };
@@ -31,7 +31,14 @@ impl Operator {
         std::fs::write(self.file("registry.toml"), text).unwrap();
     }
 
-    fn file(&self, name: &str) -> std::path::PathBuf {
+    /// Adds to the configuration file.
+    pub(crate) fn configure_more(&self, text: &str) {
+        let file = self.file("registry.toml");
+        let before = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(file, before + text).unwrap();
+    }
+
+    pub(crate) fn file(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
     }
 
@@ -47,25 +54,25 @@ impl Operator {
         (out.status.success(), text(out.stdout), text(out.stderr))
     }
 
-    fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let (success, out, error) = self.run(arguments);
         assert!(success, "{arguments:?}: {out}{error}");
         out
     }
 
-    fn refused(&self, arguments: &[&str]) -> String {
+    pub(crate) fn refused(&self, arguments: &[&str]) -> String {
         let (success, out, error) = self.run(arguments);
         assert!(!success, "{arguments:?}: {out}");
         assert!(error.starts_with("error: ") && error.contains("\nnext: "), "{error}");
         error
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let (_, out, _) = self.run(&[arguments, &["--json"]].concat());
         serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"))
     }
 
-    fn start(&self) -> Serving {
+    pub(crate) fn start(&self) -> Serving {
         self.start_with(Stdio::null())
     }
 
@@ -82,7 +89,7 @@ impl Operator {
     }
 }
 
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
 }
 

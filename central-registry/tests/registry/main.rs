@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod any_requests;
+mod api;
 mod command_line;
 mod doors;
 mod publishing;
