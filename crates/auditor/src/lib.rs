@@ -12,11 +12,12 @@ pub mod cli;
 pub mod configuration;
 pub mod extract;
 mod judge;
+mod remember;
 mod report;
 mod rules;
 mod text;
 
-pub use judge::{judge, refuse};
+pub use judge::{Judging, judge, refuse};
 pub use report::{
     CertificateFacts, Check, Failure, MessageFacts, NotCovered, OcspFacts, Report, SignerFacts,
     TimestampFacts, Verdict,
