@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
@@ -171,7 +172,13 @@ fn work(
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
         let number = job.number;
-        let step = Step::Container(judge(job, judging, options));
+        let name = job.name.clone();
+        // A judge that ended would leave everybody waiting for what it was to find.
+        let judged = catch_unwind(AssertUnwindSafe(|| judge(job, judging, options)));
+        let step = Step::Container(judged.unwrap_or_else(|_| {
+            let error = AsicError::Io("its judge ended; please report this container".into());
+            Judged { name, bytes: 0, digest: Err(error.clone()), report: Err(error) }
+        }));
         if steps.send((number, step)).is_err() {
             return;
         }
