@@ -36,6 +36,12 @@ impl Limits {
         }
     }
 
+    /// For an archive of containers: whatever a ZIP archive without 64-bit extensions can hold. Containers
+    /// are compressed already, so what is dense in an archive of them is no container.
+    pub fn for_message_log_archive() -> Self {
+        Self { max_entries: 65_534, ..Self::large() }
+    }
+
     /// For a global configuration that was zipped: files of up to 256 MiB.
     pub fn for_global_configuration() -> Self {
         Self {

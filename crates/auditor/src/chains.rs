@@ -82,9 +82,21 @@ pub(crate) fn stated_digests(
     stated
 }
 
-/// The digest algorithms that a chain document, or a chain's result, names; of one that cannot be read,
-/// none. Whether it holds is judged elsewhere.
+/// Whether a document may name SHA-1 or SHA-224: their identifiers are in it, or something that could stand for their
+/// letters. Reading a whole document once more, only to find that, takes longer than all digests in it.
+fn may_name_weak(document: &[u8]) -> bool {
+    document.iter().any(|byte| matches!(byte, b'&' | 0))
+        || [&b"#sha1"[..], b"#sha224"]
+            .iter()
+            .any(|name| document.windows(name.len()).any(|word| word == *name))
+}
+
+/// The digest algorithms that a chain document, or a chain's result, names where one of them may be weak; of one that
+/// cannot be read, none. Whether it holds is judged elsewhere.
 pub(crate) fn stated_algorithms(document: &[u8]) -> Vec<DigestAlgorithm> {
+    if !may_name_weak(document) {
+        return Vec::new();
+    }
     let limits = Limits { max_bytes: 8 << 20, ..Limits::default() };
     let Ok(document) = Document::parse(document, &limits) else { return Vec::new() };
     let mut found = Vec::new();

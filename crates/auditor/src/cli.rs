@@ -1,5 +1,7 @@
 //! The commands of the binary.
 
+mod archive;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,7 +26,8 @@ const NOT_JUDGED: u8 = 2;
 
 /// Judges signed containers (.asice) of security servers, offline.
 ///
-/// Exit status of `verify`: 0 when all files are valid, 1 when one is not, 2 when one could not be judged.
+/// Exit status of `verify` and `archive`: 0 when all is valid, 1 when something is not or is missing, 2 when something
+/// could not be judged.
 #[derive(Debug, Parser)]
 #[command(name = "auditor", version)]
 struct Arguments {
@@ -55,6 +58,9 @@ enum Command {
         #[arg(long)]
         large: bool,
     },
+    /// Judge archives of the message log (mlog-….zip): every container, the chain of digests that ties them, and what is
+    /// missing among them. A folder stands for all archives in it.
+    Archive(archive::Arguments),
     /// Take message and attachments out of a container; nothing is verified, nothing overwritten.
     Extract {
         /// The container.
@@ -92,6 +98,10 @@ pub fn run() -> ExitCode {
                 Err(error) => complain(&error.to_string()),
             }
         }
+        Command::Archive(arguments) => match configuration::read(&arguments.conf) {
+            Ok(conf) => archive::run(&arguments, &conf),
+            Err(error) => complain(&error.to_string()),
+        },
         Command::Extract { file, to, large } => {
             match extract::extract(&file, &to, &limits(large)) {
                 Ok(written) => {

@@ -1,5 +1,7 @@
 //! The judgement, in X-Road's order (`AsicContainerVerifier.verify`).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use causeway_asic::{AsicError, Container, entry};
 use causeway_console::{name, readable, time};
@@ -17,6 +19,7 @@ use causeway_signature::{MESSAGE, SIGNATURE_CHAIN_RESULT, SignatureError};
 use time::{Duration, OffsetDateTime};
 
 use crate::chains::{judge_timestamp_chain, stated_algorithms, stated_digests};
+use crate::remember::{KnownDocument, KnownSigner, KnownToken, Memory};
 use crate::report::{
     Check, Failure, MessageFacts, NotCovered, OcspFacts, Report, SignerFacts, TimestampFacts,
     Verdict,
@@ -32,13 +35,45 @@ const CLOCK_SKEW: Duration = Duration::minutes(5);
 /// given; a container without a timestamp can be judged only with `at`. Whether the global
 /// configuration has expired does not matter.
 pub fn judge(container: &Container, conf: &GlobalConf, at: Option<OffsetDateTime>) -> Report {
-    let mut judge = Judge { container, conf, at, report: Report::new() };
-    match judge.run() {
-        Ok(()) => judge.report.verdict = Verdict::Valid,
-        Err(failure) => judge.report.failure = Some(failure),
+    Judging::new(conf, at).judge(container)
+}
+
+/// Judges many containers as [`judge`] does each of them. What they have in common (signature documents, timestamps,
+/// certificates with their OCSP responses) is judged once. Safe to share among threads.
+pub struct Judging<'c> {
+    conf: &'c GlobalConf,
+    at: Option<OffsetDateTime>,
+    memory: Memory,
+}
+
+impl std::fmt::Debug for Judging<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Judging").field("at", &self.at).finish_non_exhaustive()
     }
-    judge.note_uncovered_entries();
-    judge.report
+}
+
+impl<'c> Judging<'c> {
+    /// For containers of one global configuration; `at` as for [`judge`].
+    pub fn new(conf: &'c GlobalConf, at: Option<OffsetDateTime>) -> Self {
+        Self { conf, at, memory: Memory::default() }
+    }
+
+    /// Judges a container.
+    pub fn judge(&self, container: &Container) -> Report {
+        let Self { conf, at, memory } = self;
+        let mut judge = Judge { container, conf, at: *at, memory, report: Report::new() };
+        match judge.run() {
+            Ok(()) => judge.report.verdict = Verdict::Valid,
+            Err(failure) => judge.report.failure = Some(failure),
+        }
+        judge.note_uncovered_entries();
+        judge.report
+    }
+
+    /// The configuration by which is judged.
+    pub fn configuration(&self) -> &'c GlobalConf {
+        self.conf
+    }
 }
 
 /// The report on a file that is not a container, or not one that is safe to read.
@@ -77,6 +112,7 @@ struct Judge<'j> {
     container: &'j Container,
     conf: &'j GlobalConf,
     at: Option<OffsetDateTime>,
+    memory: &'j Memory,
     report: Report,
 }
 
@@ -84,20 +120,21 @@ impl Judge<'_> {
     fn run(&mut self) -> Result<(), Failure> {
         let structure = self.structure();
         self.check("container structure", structure)?;
-        let document =
-            SignatureDocument::parse(&self.container.signatures).map_err(|e| signature_failure(&e));
-        let document = self.check("signature document", document)?;
-        self.note_signature(&document);
-        self.note_digests(&document);
+        let known =
+            self.memory.document(&self.container.signatures).map_err(|e| signature_failure(&e));
+        let known = self.check("signature document", known)?;
+        let document = &known.document;
+        self.note_signature(document);
+        self.note_digests(document);
         let sender = sender_of(&self.container.message);
         self.note_message(sender.as_ref().ok());
-        let required = required_reference(&document);
+        let required = required_reference(document);
         self.check("reference to the message", required)?;
-        let stamped_at = self.timestamp(&document)?;
+        let stamped_at = self.timestamp(document)?;
         let at =
             self.at.or(stamped_at).ok_or_else(|| structure_failure(&AsicError::NoTimestamp))?;
         self.report.judged_at = Some(at);
-        self.signature(&document, sender, at)
+        self.signature(&known, sender, at)
     }
 
     /// Notes how a check went.
@@ -215,10 +252,12 @@ impl Judge<'_> {
             let text = "The signature holds more timestamps than the one that was judged.";
             self.report.notes.push(text.into());
         }
-        let token = self.check(
-            "timestamp token",
-            TimestampToken::parse(token).map_err(|e| timestamp_failure(&e)),
-        )?;
+        let known = self.memory.token(token);
+        let read = match &known {
+            Some(known) => Ok(known.token.clone()),
+            None => TimestampToken::parse(token).map_err(|e| timestamp_failure(&e)),
+        };
+        let token = self.check("timestamp token", read)?;
         let stamped = match &container.ts_hash_chain_result {
             Some(result) => {
                 let chain = judge_timestamp_chain(container, result).map_err(|(text, rule)| {
@@ -235,10 +274,21 @@ impl Judge<'_> {
             authority: None,
             serial: hex::encode(token.serial()),
         });
-        let authority =
-            token.verify(stamped, self.conf.tsa_certificates()).map_err(|e| timestamp_failure(&e));
-        let authority = self.check("timestamp", authority)?;
-        if !authority.is_valid_at(token.gen_time()) {
+        let known = known.filter(|known| {
+            let (algorithm, imprint) = known.token.imprint();
+            algorithm.digest(stamped) == imprint
+        });
+        let known = match known {
+            Some(known) => Ok(known),
+            None => token.verify(stamped, self.conf.tsa_certificates()).map(|authority| {
+                let facts = (&authority).into();
+                let known = Arc::new(KnownToken { token: token.clone(), authority, facts });
+                self.memory.remember_token(token.der(), Arc::clone(&known));
+                known
+            }),
+        };
+        let known = self.check("timestamp", known.map_err(|e| timestamp_failure(&e)))?;
+        if !known.authority.is_valid_at(token.gen_time()) {
             let text = "The certificate of the timestamping authority was not valid at the time of the \
                 timestamp; X-Road does not look at that.";
             self.report.notes.push(text.into());
@@ -248,17 +298,18 @@ impl Judge<'_> {
             self.report.notes.push(text.into());
         }
         if let Some(facts) = &mut self.report.timestamp {
-            facts.authority = Some((&authority).into());
+            facts.authority = Some(known.facts.clone());
         }
         Ok(Some(token.gen_time()))
     }
 
     fn signature(
         &mut self,
-        document: &SignatureDocument,
+        known: &KnownDocument,
         sender: Result<Sender, Fault>,
         at: OffsetDateTime,
     ) -> Result<(), Failure> {
+        let document = &known.document;
         let container = self.container;
         let digests: Vec<(String, DigestValue)> = container
             .attachments
@@ -296,9 +347,22 @@ impl Judge<'_> {
         };
         let trust = self.conf;
         let client = &sender.client;
+        if let Some(signer) = self.memory.signer(known, client, at)
+            && known.value_holds()
+            && let Ok(coverage) = judge_coverage(document, chain, &parts, Absent::Reported)
+        {
+            self.note_verified(document, chain, &signer, &coverage);
+            return Ok(());
+        }
         match verify::verify(document, chain, &parts, Absent::Reported, client, at, trust) {
-            Ok(verified) => {
-                self.note_verified(document, chain, verified);
+            Ok(Verified { signer, coverage }) => {
+                let subjects = std::iter::once(&signer.certificate)
+                    .chain(document.extra().iter().map(|extra| &extra.certificate));
+                let instance = signer.member.instance();
+                let ocsp = subjects.filter_map(|s| ocsp_facts(trust, instance, s, &signer.ocsp));
+                let signer = Arc::new(KnownSigner { ocsp: ocsp.collect(), signer });
+                self.memory.remember_signer(known, client, at, Arc::clone(&signer));
+                self.note_verified(document, chain, &signer, &coverage);
                 Ok(())
             }
             Err(error) => {
@@ -328,9 +392,10 @@ impl Judge<'_> {
         &mut self,
         document: &SignatureDocument,
         chain: Option<ChainDocuments<'_>>,
-        verified: Verified,
+        known: &KnownSigner,
+        coverage: &Coverage,
     ) {
-        if chain.is_some() && !verified.coverage.chain_ignored {
+        if chain.is_some() && !coverage.chain_ignored {
             self.report.checks.push(Check { name: "hash chain", passed: true });
         }
         for name in ["signing certificate", "signature value", "message and attachments"] {
@@ -339,17 +404,11 @@ impl Judge<'_> {
         self.report.checks.push(Check { name: "certificate path", passed: true });
         self.report.checks.push(Check { name: "OCSP responses", passed: true });
 
-        let signer = verified.signer;
-        let subjects = std::iter::once(&signer.certificate)
-            .chain(document.extra().iter().map(|extra| &extra.certificate));
-        for subject in subjects {
-            let facts = ocsp_facts(self.conf, signer.member.instance(), subject, &signer.ocsp);
-            self.report.ocsp.extend(facts);
-        }
+        self.report.ocsp.clone_from(&known.ocsp);
         if let Some(facts) = &mut self.report.signer {
-            facts.member = Some(signer.member.to_string());
+            facts.member = Some(known.signer.member.to_string());
         }
-        self.note_coverage(document, chain, &verified.coverage);
+        self.note_coverage(document, chain, coverage);
     }
 
     fn note_coverage(
@@ -361,7 +420,10 @@ impl Judge<'_> {
         self.report.complete = coverage.absent.is_empty();
         self.report.covered =
             coverage.compared.iter().map(|name| name.trim_start_matches('/').to_owned()).collect();
-        let stated = stated_digests(document, chain);
+        let stated = match coverage.absent.is_empty() {
+            true => Vec::new(),
+            false => stated_digests(document, chain),
+        };
         for name in &coverage.absent {
             let digest = stated.iter().find(|(uri, _)| uri == name).map(|(_, digest)| {
                 format!("{}:{}", digest.algorithm.name(), hex::encode(&digest.value))

@@ -125,12 +125,46 @@ impl<W: Write> ArchiveWriter<W> {
         header.crc = crc.finalize();
         header.compressed = fits(counted.count, name)?;
         header.size = size;
-        let mut descriptor = Vec::with_capacity(16);
-        for field in [DESCRIPTOR, header.crc, header.compressed, header.size] {
-            descriptor.extend_from_slice(&field.to_le_bytes());
-        }
-        self.write(&descriptor)?;
-        self.directory_header(&header)
+        self.describe(&header)
+    }
+
+    /// Adds an entry that is written piece by piece and whose size need not be known before. It is packed
+    /// as X-Road packs containers into archives: a deflate stream that compresses nothing, which readers
+    /// that cannot seek understand too; sizes and check sum follow behind the data.
+    ///
+    /// # Errors
+    /// Those of `write`, else as [`ArchiveWriter::store`]; the archive is broken after any of them.
+    pub fn pack<T, E: From<AsicError>>(
+        &mut self,
+        name: &str,
+        write: impl FnOnce(&mut dyn Write) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let extra = self.extended_time();
+        let offset = fits(self.position, name)?;
+        let (flags, method) = (FLAG_DESCRIPTOR, 8);
+        let mut header =
+            Header { name, flags, method, crc: 0, compressed: 0, size: 0, extra, offset };
+        self.local_header(&header)?;
+
+        let (written, packed, crc, count) = {
+            let packed = Counted { out: &mut self.out, count: 0 };
+            let encoder = DeflateEncoder::new(packed, Compression::none());
+            let mut summed = Summed { out: encoder, crc: crc32fast::Hasher::new(), count: 0 };
+            let written = write(&mut summed)?;
+            let Summed { out: encoder, crc, count } = summed;
+            (written, encoder.finish().map_err(AsicError::from)?.count, crc, count)
+        };
+        self.position += packed;
+        header.crc = crc.finalize();
+        header.compressed = fits(packed, name)?;
+        header.size = fits(count, name)?;
+        self.describe(&header)?;
+        Ok(written)
+    }
+
+    /// How many bytes were written, without the directory that is yet to come.
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     /// Writes the directory and the comment, and gives back what was written to.
@@ -177,6 +211,16 @@ impl<W: Write> ArchiveWriter<W> {
         self.local_header(&header)?;
         self.write(packed)?;
         self.directory_header(&header)
+    }
+
+    /// What follows behind the data of an entry, and its line in the directory.
+    fn describe(&mut self, header: &Header<'_>) -> Result<(), AsicError> {
+        let mut descriptor = Vec::with_capacity(16);
+        for field in [DESCRIPTOR, header.crc, header.compressed, header.size] {
+            descriptor.extend_from_slice(&field.to_le_bytes());
+        }
+        self.write(&descriptor)?;
+        self.directory_header(header)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), AsicError> {
@@ -251,6 +295,27 @@ impl<W: Write> Write for Counted<W> {
 
     fn flush(&mut self) -> std::io::Result<()> {
         self.out.flush()
+    }
+}
+
+/// Counts what passes, and sums it up.
+struct Summed<W> {
+    out: W,
+    crc: crc32fast::Hasher,
+    count: u64,
+}
+
+impl<W: Write> Write for Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.crc.update(bytes.get(..written).unwrap_or(bytes));
+        self.count += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        // Flushing a deflate stream would end a block, so that bytes would depend on who flushes.
+        Ok(())
     }
 }
 

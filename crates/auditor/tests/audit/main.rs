@@ -1,10 +1,12 @@
 //! The auditor against X-Road's containers, changed copies of them, and as a program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod archives;
 mod cli;
 mod flips;
 mod stricter;
 mod vectors;
+mod world;
 
 use std::path::PathBuf;
 
