@@ -135,7 +135,7 @@ impl<'a> Events<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::Document;
     use proptest::prelude::*;

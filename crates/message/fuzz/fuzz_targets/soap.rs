@@ -13,5 +13,5 @@ fuzz_target!(|envelope: &[u8]| {
     let Ok(Answer::Message(message, written)) = soap::read_answer(envelope, &hash) else { return };
     assert_eq!(SoapMessage::parse(&written).as_ref(), Ok(&*message));
     let own = SoapMessage::parse(envelope).map(|m| SoapMessage { request_hash: None, ..m });
-    assert_eq!(own, Ok(SoapMessage { request_hash: None, ..message }));
+    assert_eq!(own, Ok(SoapMessage { request_hash: None, ..*message }));
 });
