@@ -291,7 +291,7 @@ fn owned_servers(registry: &Registry, call: &Call) -> Result<Answer, Problem> {
 fn used_servers(registry: &Registry, call: &Call) -> Result<Answer, Problem> {
     let id = known(registry, call)?.as_client();
     let all = |state: &State| -> Vec<Value> {
-        let of = state.clients.iter().filter(|(_, client)| *client == id);
+        let of = state.clients.keys().filter(|(_, client)| *client == id);
         of.filter_map(|(server, _)| {
             state.servers.get(server).map(|record| servers::json(state, server, record))
         })

@@ -196,7 +196,7 @@ fn remove(registry: &Registry, call: &Call) -> Result<Answer, Problem> {
 fn clients(registry: &Registry, call: &Call) -> Result<Answer, Problem> {
     let id = known(registry, call)?;
     let all = |state: &State| -> Vec<Value> {
-        let of = state.clients.iter().filter(|(server, _)| *server == id);
+        let of = state.clients.keys().filter(|(server, _)| *server == id);
         of.map(|(_, client)| members::client_of(state, client)).collect()
     };
     Answer::json(&registry.read(all))

@@ -71,7 +71,7 @@ struct Name {
 
 /// A subsystem with the servers at which it is a client.
 pub(super) fn json(state: &State, id: &ClientId, record: &SubsystemRecord) -> Value {
-    let used = state.clients.iter().filter(|(_, client)| client == id);
+    let used = state.clients.keys().filter(|(_, client)| client == id);
     let used = used.map(|(server, _)| {
         let owner = state.members.get(server.owner()).map(|member| member.name.as_str());
         json!({

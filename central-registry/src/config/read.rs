@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 use super::{AdminConfig, Config, Doorway, Mistake};
 use crate::requests::Approval;
 
-const TOP: [&str; 8] = [
+const TOP: [&str; 9] = [
     "instance",
     "storage",
     "listen",

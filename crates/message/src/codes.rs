@@ -71,9 +71,6 @@ codes! {
     INVALID_REQUEST = "invalid_request";
     /// A signature value, or a digest under it, that does not hold.
     INVALID_SIGNATURE_VALUE = "invalid_signature_value";
-    /// A request that says nothing of its content, or a question to the server itself that does not
-    /// follow its protocol.
-    INVALID_REQUEST = "invalid_request";
     /// Not a SOAP message.
     INVALID_SOAP = "invalid_soap";
     /// A `SOAPAction` header that is not a URI in quotes.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::splitter::{Splitter, Token};
+use crate::splitter::{Manners, Splitter, Token};
 use crate::{Boundary, Limits, PartHeaders, TransportError};
 
 /// A part of a multipart.
@@ -26,7 +26,7 @@ pub fn read_parts(
     most: usize,
 ) -> Result<Vec<Part>, TransportError> {
     let limits = Limits::default();
-    let mut splitter = Splitter::new(boundary);
+    let mut splitter = Splitter::new(boundary, Manners::Strict);
     splitter.push(multipart);
     splitter.end_of_input();
     let mut parts: Vec<Part> = Vec::new();
