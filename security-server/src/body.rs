@@ -69,6 +69,11 @@ impl Source {
         Self { incoming: Some(incoming), lingers: false }
     }
 
+    /// How long it is, where the sender says so.
+    pub fn known_length(&self) -> Option<u64> {
+        self.incoming.as_ref().and_then(|incoming| incoming.size_hint().exact())
+    }
+
     /// The next bytes; `None` at the end. Empty chunks and trailers are passed over.
     ///
     /// # Errors

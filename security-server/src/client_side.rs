@@ -187,6 +187,7 @@ async fn carry(
     server.timestamping_gate(now)?;
     let candidates = peers::candidates(&conf, request.service.client(), request.target.as_ref())?;
     let _share = take_share(server, &request)?;
+    attachments.judge_length(settings.body_limit())?;
     let start = attachments.start(settings.limits.inline_body).await?;
     let mut peer = connect(server, &candidates, &request, &conf).await?;
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use causeway_message::{Fault, codes};
 use causeway_transport::{PartHeaders, RelatedDecoder, RelatedEvent};
 
-use crate::body::{Intake, Source, Taken};
+use crate::body::{BodyError, Intake, Source, Taken};
 use crate::receive::{body_fault, transport_fault};
 use crate::server::Server;
 
@@ -70,6 +70,21 @@ impl Parts {
     pub(crate) fn none() -> Self {
         let form = Form::Body { begun: false, waiting: None };
         Self { source: None, form, idle: Duration::ZERO, prefix: None }
+    }
+
+    /// Refuses a body that says itself that it is longer than `limit` bytes, before any of it is sent on.
+    ///
+    /// # Errors
+    /// `logging_failed`, as for a body that turns out to be too long.
+    pub(crate) fn judge_length(&self, limit: u64) -> Result<(), Fault> {
+        let length = match (&self.form, &self.source) {
+            (Form::Body { .. }, Some(source)) => source.known_length(),
+            _ => None,
+        };
+        if length.is_some_and(|length| length > limit) {
+            return Err(body_fault(&BodyError::TooLong(limit)));
+        }
+        Ok(())
     }
 
     /// What fails from here on gets this prefix.

@@ -138,7 +138,7 @@ impl<'s> Sending<'s> {
         let request = self.http_request(&content_type, body)?;
         let whom = peer.server.id.to_short();
         let pump = async {
-            let pumped = self.pump(writer, opening.freeze(), pieces, rest, &to_peer, &whom).await;
+            let pumped = self.pump(writer, opening, pieces, rest, &to_peer, &whom).await;
             if let Err(fault) = &pumped {
                 // Breaks the request off, so that the peer cannot take it for complete.
                 body::break_off(&to_peer, fault.to_string()).await;
@@ -183,7 +183,7 @@ impl<'s> Sending<'s> {
     async fn pump(
         &self,
         mut writer: MessageWriter,
-        opening: Bytes,
+        opening: BytesMut,
         pieces: Vec<Piece>,
         mut rest: Parts,
         to_peer: &tokio::sync::mpsc::Sender<Result<Bytes, std::io::Error>>,
@@ -194,7 +194,8 @@ impl<'s> Sending<'s> {
         };
         let idle = self.server.settings().limits.request_timeout;
         let mut takings = Takings::new(self.server, false);
-        body::send(to_peer, opening, idle).await.map_err(gone)?;
+        // What stands before bytes goes with them: what is too long is refused before much was sent.
+        let mut before = opening;
         let mut waiting = pieces.into_iter();
         loop {
             let piece = match waiting.next() {
@@ -207,17 +208,22 @@ impl<'s> Sending<'s> {
             takings.take(&piece)?;
             match piece {
                 Piece::Begin(headers) => {
-                    let header = writer.begin(headers.as_ref())?;
-                    body::send(to_peer, header, idle).await.map_err(gone)?;
+                    before.extend_from_slice(&writer.begin(headers.as_ref())?);
                 }
-                Piece::Data(data) => body::send(to_peer, data, idle).await.map_err(gone)?,
+                Piece::Data(data) => {
+                    if !before.is_empty() {
+                        let before = before.split().freeze();
+                        body::send(to_peer, before, idle).await.map_err(gone)?;
+                    }
+                    body::send(to_peer, data, idle).await.map_err(gone)?;
+                }
                 Piece::End => {}
             }
         }
         let taken = takings.finish();
         let digests = digests(&taken);
         let signature = self.sign_and_log(taken, whom).await?;
-        let mut closing = BytesMut::new();
+        let mut closing = before;
         writer.signature(&signature, &mut closing)?;
         closing.extend_from_slice(&writer.end());
         body::send(to_peer, closing.freeze(), idle).await.map_err(gone)?;
