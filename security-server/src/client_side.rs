@@ -183,7 +183,7 @@ async fn carry(
         settings.clients.get(&request.client).filter(|c| c.registered).ok_or_else(|| {
             Fault::new(codes::UNKNOWN_MEMBER, format!("Client '{}' not found", request.client))
         })?;
-    judge_caller(client, caller, server.internal_certificate())?;
+    judge_caller(client, caller, server.internal_certificate(), settings.caller_dates(now))?;
     server.timestamping_gate(now)?;
     let candidates = peers::candidates(&conf, request.service.client(), request.target.as_ref())?;
     let _share = take_share(server, &request)?;
@@ -244,11 +244,13 @@ fn read_request(head: &Parts, instance: &str) -> Result<RestRequest, Fault> {
     )
 }
 
-/// Whether the caller may speak for the client, by the connection type that the client has chosen.
+/// Whether the caller may speak for the client, by the connection type that the client has chosen. With `dates`, the
+/// certificate that it shows must be valid then.
 pub(crate) fn judge_caller(
     client: &Client,
     caller: &Caller,
     internal: Option<&causeway_pki::Certificate>,
+    dates: Option<OffsetDateTime>,
 ) -> Result<(), Fault> {
     let refused = |text: String| Err(Fault::new(codes::SSL_AUTHENTICATION_FAILED, text));
     match (client.connection, caller) {
@@ -268,7 +270,15 @@ pub(crate) fn judge_caller(
                 ));
             }
             if client.certificates.contains(leaf) || Some(leaf) == internal {
-                return Ok(());
+                return match dates {
+                    Some(now) if !leaf.is_valid_at(now) => refused(format!(
+                        "The TLS certificate of client '{}' is valid from {} until {} only",
+                        client.id,
+                        leaf.not_before(),
+                        leaf.not_after()
+                    )),
+                    _ => Ok(()),
+                };
             }
             refused(format!(
                 "The TLS certificate shown is not one of those configured for client '{}'",

@@ -205,3 +205,47 @@ fn open_api(provider: &Client, request: &RestRequest) -> Result<Made, Fault> {
         _ => wrong(format!("The provider has published no description of {}", service.id)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::globalconf_client::read_folder;
+
+    /// X-Road's own configuration of an instance and of those that it is federated with.
+    #[test]
+    fn clients_of_the_own_and_of_federated_instances_are_listed() {
+        let vectors = std::env::var_os("CAUSEWAY_VECTORS").map_or_else(
+            || {
+                std::path::PathBuf::from(concat!(
+                    env!("CARGO_MANIFEST_DIR"),
+                    "/../../shared/vectors"
+                ))
+            },
+            std::path::PathBuf::from,
+        );
+        let folder = vectors.join("globalconf/globalconf_good_v6");
+        if !folder.is_dir() {
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "{} is missing",
+                folder.display()
+            );
+            eprintln!("SKIPPED: {} is missing", folder.display());
+            return;
+        }
+        let conf = GlobalConf::from_directory_files(read_folder(&folder).unwrap()).unwrap();
+        assert!(conf.instances().count() > 1);
+        for instance in conf.instances() {
+            let listed: Vec<_> = listed_clients(&conf, instance).unwrap().collect();
+            let members = &conf.shared(instance).unwrap().members;
+            let subsystems: usize = members.iter().map(|member| member.subsystems.len()).sum();
+            assert_eq!(listed.len(), members.len() + subsystems, "{instance}");
+            assert!(listed.iter().all(|client| client.id.member().instance() == instance));
+        }
+        let own: Vec<_> = listed_clients(&conf, conf.instance()).unwrap().collect();
+        assert!(!own.is_empty() && own.iter().any(|client| client.id.subsystem_code().is_some()));
+        let stranger = listed_clients(&conf, "ELSEWHERE").err().unwrap();
+        assert!(stranger.message().contains(conf.instance()), "{}", stranger.message());
+    }
+}

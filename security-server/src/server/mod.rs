@@ -268,7 +268,8 @@ impl Server {
             let client = settings.clients.get(id).filter(|c| c.registered).ok_or_else(|| {
                 Fault::new(codes::UNKNOWN_MEMBER, format!("Client '{id}' not found"))
             })?;
-            judge_caller(client, caller, self.internal_certificate())
+            let dates = settings.caller_dates(OffsetDateTime::now_utc());
+            judge_caller(client, caller, self.internal_certificate(), dates)
         };
         let stamp = || async { self.timestamping.stamp_now().await };
         crate::download::asic(&self.log, stamp, query, authenticate).await

@@ -290,6 +290,9 @@ pub struct TlsSettings {
     pub internal_certificate: PathBuf,
     /// Its key, PKCS#8 PEM. Default `tls/internal.key` below the data folder.
     pub internal_key: PathBuf,
+    /// Whether an information system's certificate must be valid at the time, beside being one of its
+    /// client's. Default false (X-Road `enforce-client-is-cert-validity-period-check`).
+    pub check_client_dates: bool,
 }
 
 /// The server's own log.
@@ -331,6 +334,11 @@ impl Settings {
         newer: HashMap<String, Arc<Kept>>,
     ) -> Result<Self, SettingsErrors> {
         read::load(path, newer)
+    }
+
+    /// When an information system's certificate must be valid, if that matters here.
+    pub(crate) fn caller_dates(&self, now: time::OffsetDateTime) -> Option<time::OffsetDateTime> {
+        self.tls.check_client_dates.then_some(now)
     }
 
     /// The largest body of a message, in bytes: what may be relayed, and, where the log must keep

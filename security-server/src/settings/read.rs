@@ -428,6 +428,7 @@ fn tls(s: Section<'_>, data_dir: &Path) -> TlsSettings {
     let settings = TlsSettings {
         internal_certificate: s.path("internal_certificate", data_dir, "tls/internal.crt"),
         internal_key: s.path("internal_key", data_dir, "tls/internal.key"),
+        check_client_dates: s.boolean("check_client_dates", false),
     };
     s.finish();
     settings

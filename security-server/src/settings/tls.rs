@@ -231,6 +231,7 @@ mod tests {
         TlsSettings {
             internal_certificate: folder.join("tls/internal.crt"),
             internal_key: folder.join("tls/internal.key"),
+            check_client_dates: false,
         }
     }
 

@@ -275,9 +275,11 @@ pub(crate) fn setup(row: &Row) -> Setup {
         }
         "SslClientAuthExpiredISCert" => {
             s.caller = Caller::Tls(Shown::Expired);
-            s.at_consumer = Some(|table| require_certificate(table, &["expired.crt"]));
             // The code is that of servers where the operator has the validity enforced; X-Road's default is not to.
-            s.expected = Some("ok".to_owned());
+            s.at_consumer = Some(|table| {
+                require_certificate(table, &["expired.crt"]);
+                set(table, "tls.check_client_dates", true);
+            });
         }
         "SslToServiceAuth" => {
             s.tls_service = true;
