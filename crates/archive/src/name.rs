@@ -145,6 +145,7 @@ fn read(digits: &str) -> Option<PrimitiveDateTime> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use time::macros::datetime;
 
     use super::*;
