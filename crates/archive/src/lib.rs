@@ -4,7 +4,7 @@
 //!
 //! - [`name`]: what archives are called, and which records share one.
 //! - [`linking`]: the entry `linkinginfo` and the chain in it.
-//! - [`write`]: one archive, written to anything that takes bytes; containers come one by one.
+//! - [`mod@write`]: one archive, written to anything that takes bytes; containers come one by one.
 //! - [`read`]: one archive, read as a stranger's: what its linking information proves of it, and what not.
 //! - [`set`]: many archives: their order, and what is missing, doubled or forked among them.
 //! - [`openpgp`]: archives encrypted for their recipients.
