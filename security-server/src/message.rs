@@ -194,6 +194,7 @@ pub(crate) async fn read_soap_body(
                 let text = "The message does not contain a SOAP message";
                 return Err(Fault::new(codes::MISSING_SOAP, text));
             };
+            judge_transfer_encoding(&part)?;
             let base = ContentType::parse(part.content_type().unwrap_or_default());
             if !matches!(base.base(), media::TEXT_XML | media::XOP_XML) {
                 return Err(invalid_content_type(base.base()));
@@ -203,6 +204,34 @@ pub(crate) async fn read_soap_body(
         }
         other => Err(invalid_content_type(other)),
     }
+}
+
+/// A request whose body is named as a response would be judged as the provider's when it is evidence.
+fn judge_request(message: &SoapMessage) -> Result<(), Fault> {
+    if message.response {
+        let text = format!("The body of a request is named as a response: {}", message.operation);
+        return Err(Fault::new(codes::INCONSISTENT_HEADERS, text));
+    }
+    Ok(())
+}
+
+/// The envelope is signed and judged as its bytes are: nobody may decode it into something else.
+fn judge_transfer_encoding(part: &PartHeaders) -> Result<(), Fault> {
+    let encodings = part
+        .others()
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case("content-transfer-encoding"));
+    for (_, value) in encodings {
+        let value = value.trim();
+        if !["7bit", "8bit", "binary"].iter().any(|known| value.eq_ignore_ascii_case(known)) {
+            let value: String = value.chars().take(40).collect();
+            let text = format!(
+                "The SOAP message is encoded for transfer as '{value}'; it has to be sent as it is"
+            );
+            return Err(Fault::new(codes::INVALID_CONTENT_TYPE, text));
+        }
+    }
+    Ok(())
 }
 
 fn invalid_content_type(base: &str) -> Fault {
@@ -253,7 +282,10 @@ pub(crate) async fn read_soap_request(
         let content_type = rest::header_text(content_type.as_bytes());
         let body = read_soap_body(&content_type, source, idle).await?;
         let message = match Soap::read(&body.bytes)? {
-            Soap::Message(message) => message,
+            Soap::Message(message) => {
+                judge_request(&message)?;
+                message
+            }
             Soap::Fault(fault) => {
                 // A fault is no request. It is answered as one of ours with its code, in our letters.
                 let text = format!("The request is a SOAP fault: {}", fault.message());
@@ -297,6 +329,8 @@ pub(crate) fn parse_soap_request(
     let Soap::Message(message) = Soap::read(bytes)? else {
         return Err(Fault::new(codes::MISSING_SOAP, "Request does not have SOAP message"));
     };
+    judge_request(&message)?;
+    judge_transfer_encoding(part)?;
     let content_type = headers.get(envelope::ORIGINAL_CONTENT_TYPE);
     let request_id = headers.get(envelope::REQUEST_ID).and_then(|id| id.to_str().ok());
     let request_id: String = request_id.unwrap_or_default().chars().take(255).collect();

@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use causeway_globalconf::GlobalConf;
+use causeway_identifiers::ServiceId;
 use causeway_message::rest::{self, RestRequest};
 use causeway_message::{Fault, codes, soap};
 use causeway_messagelog::{NewRecord, Side};
@@ -284,11 +285,28 @@ fn judge_target<'s>(
         Kind::Rest(rest) => {
             access::judge(client, provider, service.code(), &rest.verb, &rest.service_path, conf)?
         }
-        Kind::Soap(_) => {
+        Kind::Soap(call) => {
+            judge_operation(provider, service, &call.message.operation)?;
             access::judge_soap(client, provider, service.code(), service.version(), conf)?
         }
     };
     Ok(Target::Service(provider, service))
+}
+
+/// The body's element begins with the service code. Where it is that of another service of the provider, a right to
+/// `get` would be one to `getSecret`.
+fn judge_operation(provider: &Client, asked: &ServiceId, operation: &str) -> Result<(), Fault> {
+    let longer = |other: &&Arc<Service>| {
+        let code = other.id.code();
+        code.len() > asked.code().len() && operation.starts_with(code)
+    };
+    match provider.services.values().find(longer) {
+        Some(other) => {
+            let text = format!("The body asks for {}, the header for {asked}", other.id);
+            Err(Fault::new(codes::ACCESS_DENIED, text))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The checks that need no more than the message's own part: the provider is a

@@ -1,7 +1,7 @@
 //! Who may do what: roles and permissions, API keys, local users with passwords, sessions.
 //!
 //! The decisions are in the modules below, as functions of values; an [`Identity`] keeps users and API
-//! keys in a [`Store`], and sessions in memory: a restart signs everybody out.
+//! keys in a store ([`crate::store::Store`]), and sessions in memory: a restart signs everybody out.
 
 mod attempts;
 mod keys;

@@ -22,8 +22,10 @@ pub(crate) fn require_fault(xml: &[u8]) -> Result<(), TransportError> {
         return Err(TransportError::NotSoap);
     }
     let body = root.child_ns(SOAP, "Body").ok_or(TransportError::NoSoapBody)?;
-    match body.children().next() {
-        Some(first) if first.is(SOAP, "Fault") => Ok(()),
+    let mut children = body.children();
+    match (children.next(), children.next()) {
+        // Alone: what came along with it would be passed on without a signature.
+        (Some(first), None) if first.is(SOAP, "Fault") => Ok(()),
         _ => Err(TransportError::NotAFault),
     }
 }

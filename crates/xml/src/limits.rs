@@ -13,8 +13,8 @@ pub struct Limits {
     pub max_elements: usize,
     /// The most attributes (with namespace declarations) of one element.
     pub max_attributes: usize,
-    /// The namespace declarations in scope, added up over all elements: at most
-    /// so many. Canonicalization takes as long as that.
+    /// The namespace declarations in scope, added up over the names of all elements
+    /// and attributes: at most so many. Resolving prefixes, and canonicalization, take as long as that.
     pub max_scope: usize,
 }
 
@@ -68,13 +68,13 @@ pub(crate) fn check(bytes: &[u8], limits: &Limits) -> Result<(), XmlError> {
             if elements > limits.max_elements.saturating_mul(2) {
                 return Err(XmlError::TooComplex("elements"));
             }
-            let mut namespaces = 0;
+            let (mut namespaces, mut attributes) = (0, 0);
             let tag = rest;
-            rest = check_tag(tag, limits.max_attributes, &mut namespaces)?;
+            rest = check_tag(tag, limits.max_attributes, &mut namespaces, &mut attributes)?;
             if tag.starts_with(b"</") {
                 scope.leave();
             } else {
-                scope.enter(namespaces);
+                scope.enter(namespaces, attributes);
                 if tag[..tag.len() - rest.len()].ends_with(b"/>") {
                     scope.leave();
                 }
@@ -93,15 +93,16 @@ struct Scope {
     /// How many each open element has.
     open: Vec<usize>,
     now: usize,
-    /// Added up over the elements so far.
+    /// Added up over the names of elements and attributes so far.
     sum: usize,
 }
 
 impl Scope {
-    fn enter(&mut self, declared: usize) {
+    fn enter(&mut self, declared: usize, attributes: usize) {
         self.open.push(declared);
         self.now += declared;
-        self.sum += self.now;
+        let names = 1 + attributes.saturating_sub(declared);
+        self.sum = self.sum.saturating_add(self.now.saturating_mul(names));
     }
 
     fn leave(&mut self) {
@@ -121,9 +122,9 @@ fn check_tag<'t>(
     tag: &'t [u8],
     max_attributes: usize,
     namespaces: &mut usize,
+    attributes: &mut usize,
 ) -> Result<&'t [u8], XmlError> {
     let mut at = 1;
-    let mut attributes = 0_usize;
     while let Some(offset) = memchr::memchr3(b'>', b'"', b'\'', &tag[at..]) {
         let before = &tag[at..at + offset];
         at += offset;
@@ -132,9 +133,9 @@ fn check_tag<'t>(
         if found == b'>' {
             return Ok(&tag[at..]);
         }
-        attributes += 1;
+        *attributes += 1;
         *namespaces += usize::from(memchr::memmem::find(before, b"xmlns").is_some());
-        if attributes > max_attributes {
+        if *attributes > max_attributes {
             return Err(XmlError::TooComplex("attributes of one element"));
         }
         match memchr::memchr(found, &tag[at..]) {

@@ -22,7 +22,17 @@ pub(super) struct Text<'b> {
 /// the character set does not count, since the signature does not cover it.
 pub(super) fn decode(bytes: &[u8]) -> Result<Text<'_>, Fault> {
     let (encoding, rest) = match bytes {
-        [0xef, 0xbb, 0xbf, rest @ ..] => (UTF_8, rest),
+        [0xef, 0xbb, 0xbf, rest @ ..] => {
+            let said = declared(rest)?;
+            if said != UTF_8 {
+                let text = format!(
+                    "The SOAP message has the byte order mark of UTF-8, and says that it is {}",
+                    said.name()
+                );
+                return Err(Fault::new(codes::INVALID_SOAP, text));
+            }
+            (UTF_8, rest)
+        }
         [0xfe, 0xff, rest @ ..] => (UTF_16BE, rest),
         [0xff, 0xfe, rest @ ..] => (UTF_16LE, rest),
         [0, b'<', 0, b'?', ..] => (UTF_16BE, bytes),

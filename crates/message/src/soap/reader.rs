@@ -20,7 +20,7 @@ const LIMITS: Limits = Limits {
     max_depth: 200,
     max_elements: 5_000_000,
     max_attributes: 256,
-    max_scope: 200_000_000,
+    max_scope: 20_000_000,
 };
 /// The longest header field that is read, in bytes.
 const MAX_FIELD: usize = 64 << 10;
@@ -67,9 +67,18 @@ pub(super) fn read(text: &str) -> Result<Read, Fault> {
         match event {
             Event::Start { name, attributes, namespaces, at } => {
                 reading.start(&name, &attributes, &namespaces, at.start)?;
+                reading.position = at.end;
             }
-            Event::Text { content, .. } => reading.text(&content)?,
-            Event::End { at } => reading.end(at.end)?,
+            Event::Text { content, at } => {
+                reading.nothing_between(at.start)?;
+                reading.text(&content)?;
+                reading.position = at.end;
+            }
+            Event::End { at } => {
+                reading.nothing_between(at.start)?;
+                reading.end(at.end)?;
+                reading.position = at.end;
+            }
         }
     }
     reading.outcome()
@@ -183,6 +192,8 @@ struct Reading {
     detail: String,
     hash_begins: usize,
     marks: Marks,
+    /// The end of what was read last.
+    position: usize,
 }
 
 type Attributes<'e, 'a> = &'e [(Name<'a>, std::borrow::Cow<'a, str>)];
@@ -197,8 +208,14 @@ impl Reading {
         at: usize,
     ) -> Result<(), Fault> {
         if self.ignored > 0 {
+            if matches!(self.places.last(), Some(Place::Identifier(_) | Place::Party)) {
+                return Err(mixed());
+            }
             self.ignored += 1;
             return Ok(());
+        }
+        if self.is_in_value() {
+            return Err(mixed());
         }
         let entered = match self.places.last().copied() {
             None if name.is(ENVELOPE_NS, "Envelope") => {
@@ -336,15 +353,33 @@ impl Reading {
     }
 
     fn enter_body_child(&mut self, name: &Name<'_>) -> Result<Option<Place>, Fault> {
+        // A fault is passed on without a signature: nothing may come along with it.
+        if self.operation.is_some() || self.fault.is_some() {
+            return Err(fault(codes::INVALID_BODY, "The SOAP body has more than one element"));
+        }
         if name.is(ENVELOPE_NS, "Fault") {
             self.fault = Some(FaultText::default());
             return Ok(Some(Place::Fault));
         }
-        if self.operation.is_some() {
-            return Err(fault(codes::INVALID_BODY, "The SOAP body has more than one element"));
-        }
         self.operation = Some(name.local.clone().into_owned());
         Ok(None)
+    }
+
+    /// Whether the reader is in a value of the header. One reader takes all text below an element for its value,
+    /// another the first piece: where both do not see the same, nobody knows who speaks.
+    fn is_in_value(&self) -> bool {
+        matches!(
+            self.places.last(),
+            Some(Place::Field(_) | Place::RequestHash | Place::Part(_) | Place::PartyPart(_))
+        )
+    }
+
+    /// Refuses comments and processing instructions within a value of the header.
+    fn nothing_between(&self, at: usize) -> Result<(), Fault> {
+        if self.ignored == 0 && self.is_in_value() && at > self.position {
+            return Err(mixed());
+        }
+        Ok(())
     }
 
     fn text(&mut self, content: &str) -> Result<(), Fault> {
@@ -500,6 +535,11 @@ impl Reading {
         };
         Ok(Read::Message(Box::new(message), Box::new(self.marks)))
     }
+}
+
+fn mixed() -> Fault {
+    let text = "A field of the SOAP header has elements, comments or instructions among its text";
+    fault(codes::INVALID_SOAP, text)
 }
 
 fn judge_type(identifier: Identifier, attributes: Attributes<'_, '_>) -> Result<(), Fault> {

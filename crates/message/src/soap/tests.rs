@@ -35,7 +35,7 @@ fn a_header_is_read() {
                  <r:partyCode>7</r:partyCode></r:representedParty><x:securityServer i:objectType=\"SERVER\">\
                  <i:xRoadInstance>EE</i:xRoadInstance><i:memberClass>GOV</i:memberClass>\
                  <i:memberCode>1</i:memberCode><i:serverCode>ss1</i:serverCode></x:securityServer>\
-                 <x:issue> a<![CDATA[<]]>&amp;<!-- c --></x:issue><t:token xmlns:t='u:t'>kept</t:token><x:userId>"
+                 <x:issue> a<![CDATA[<]]>&amp;</x:issue><t:token xmlns:t='u:t'>kept</t:token><x:userId>"
             ),
         )
     });
@@ -47,6 +47,58 @@ fn a_header_is_read() {
     let party = read.represented_party.unwrap();
     assert_eq!((party.class.as_deref(), party.code.as_deref()), (Some("COM"), Some("7")));
     assert!(!read.response && !read.rpc);
+}
+
+/// Readers differ in what they take for the value of such a field, and the service is another reader.
+#[test]
+fn values_that_two_readers_could_read_in_two_ways_are_refused() {
+    let member = "<i:memberCode>1</i:memberCode>";
+    for (from, to) in [
+        (member, "<i:memberCode>1<x>4</x></i:memberCode>"),
+        (member, "<i:memberCode><!-- c -->1</i:memberCode>"),
+        (member, "<i:memberCode>1<!-- c --></i:memberCode>"),
+        (member, "<i:memberCode>1<?p q?>2</i:memberCode>"),
+        (member, "<other><i:memberCode>9</i:memberCode></other><i:memberCode>1</i:memberCode>"),
+        ("<x:id>m1</x:id>", "<x:id>m<!---->1</x:id>"),
+        ("<x:userId>u</x:userId>", "<x:userId>u<b/></x:userId>"),
+    ] {
+        assert_eq!(code(&message(|t| t.replacen(from, to, 1))), "invalid_soap", "{to}");
+    }
+    // Beside the values they hurt nobody.
+    let text = message(|t| t.replace("<x:userId>", "<!-- who --><x:userId>"));
+    SoapMessage::parse(text.as_bytes()).unwrap();
+}
+
+#[test]
+fn nothing_comes_along_with_a_fault() {
+    let fault = "<s:Fault><faultcode>x</faultcode></s:Fault>";
+    for body in [format!("<x:ask/>{fault}"), format!("{fault}<x:ask/>"), format!("{fault}{fault}")]
+    {
+        assert_eq!(code(&message(|t| t.replace("<x:ask/>", &body))), "invalid_body", "{body}");
+    }
+    let alone = message(|t| t.replace("<x:ask/>", fault));
+    assert!(matches!(Soap::read(alone.as_bytes()).unwrap(), Soap::Fault(_)));
+}
+
+#[test]
+fn a_mark_and_a_declaration_must_agree() {
+    let marked = |encoding: &str| {
+        let text = message(|t| format!("<?xml version=\"1.0\" encoding=\"{encoding}\"?>{t}"));
+        Soap::read(&[b"\xef\xbb\xbf", text.as_bytes()].concat()).map(|_| ())
+    };
+    marked("utf-8").unwrap();
+    for other in ["Shift_JIS", "ISO-8859-1", "UTF-16"] {
+        assert_eq!(marked(other).unwrap_err().code(), "invalid_soap", "{other}");
+    }
+}
+
+#[test]
+fn names_cost_what_they_take_to_resolve() {
+    let declared: String = (0..200).map(|n| format!(" xmlns:p{n}=\"u\"")).collect();
+    let attributes: String = (0..200).map(|n| format!(" p0:a{n}=\"\"")).collect();
+    let many = format!("<x{attributes}/>").repeat(4000);
+    let hostile = message(|t| t.replace("<x:ask/>", &format!("<x:ask{declared}>{many}</x:ask>")));
+    assert_eq!(code(&hostile), "invalid_xml");
 }
 
 #[test]
