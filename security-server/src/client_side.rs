@@ -31,7 +31,7 @@ use crate::monitoring::Observed;
 use crate::parts::{self, Start};
 use crate::peers::{self, Candidate, ConnectError, Peer, Share};
 use crate::random;
-use crate::receive::{Expected, Received, receive, transport_fault};
+use crate::receive::{Allowed, Expected, Received, receive, transport_fault};
 use crate::related;
 use crate::server::Server;
 use crate::settings::{Client, ConnectionType};
@@ -387,7 +387,8 @@ async fn read_answer(
     let expected =
         Expected { kind, fault: true, boundary, idle: server.settings().peers.response_timeout };
     let mut incoming = Source::of_answer(incoming);
-    let received = receive(server, &mut incoming, decoder, expected, |_, _| Ok(())).await;
+    let received =
+        receive(server, &mut incoming, decoder, expected, |_, _| Ok(Allowed::Everything)).await;
     // A fault that the peer sent has its prefix already, and keeps it; a part that is not there is not broken.
     let received = received.map_err(|fault| {
         let theirs = fault.code().to_ascii_lowercase().starts_with("server.");

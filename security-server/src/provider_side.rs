@@ -35,7 +35,7 @@ use crate::http::{Body, full};
 use crate::message::{self, Asked, Kind};
 use crate::monitoring::Observed;
 use crate::parts::digests;
-use crate::receive::{Arrived, Expected, Received, receive, transport_fault};
+use crate::receive::{Allowed, Arrived, Expected, Received, receive, transport_fault};
 use crate::server::Server;
 use crate::service_call::Attachments;
 use crate::settings::{Client, Service, Settings};
@@ -104,10 +104,13 @@ async fn exchange(
         told.learn(&request);
         // What has no right does not get its body taken in.
         judge_sender(server, &request, sender_identity, ocsp, now, &conf)?;
-        judge_target(server, &settings, &request, &conf)?;
+        let allowed = match judge_target(server, &settings, &request, &conf)? {
+            Target::Own(..) => Allowed::Nothing,
+            Target::Service(..) => Allowed::Everything,
+        };
         server.timestamping_gate(now)?;
         parsed = Some(request);
-        Ok(())
+        Ok(allowed)
     };
     let received = receive(server, &mut incoming, decoder, expected, on_message).await?;
     let mut request = parsed

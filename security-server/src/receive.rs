@@ -113,6 +113,26 @@ pub(crate) struct Expected {
     pub(crate) idle: Duration,
 }
 
+/// What may follow a message's own part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Allowed {
+    /// Bodies and attachments, within the server's bounds.
+    Everything,
+    /// Nothing: who asks the server itself needs no right for it, and must not fill its log.
+    Nothing,
+}
+
+impl Allowed {
+    fn judge(self, bytes: &[u8]) -> Result<(), Fault> {
+        if self == Self::Nothing && !bytes.is_empty() {
+            let text =
+                "A question that the security server answers itself has no body and no attachments";
+            return Err(Fault::new(codes::INVALID_MESSAGE, text));
+        }
+        Ok(())
+    }
+}
+
 /// Reads a message to its end. `on_message` sees OCSP responses and the message's own part as soon
 /// as they are there, so that a message that must not pass is refused before its attachments are read.
 ///
@@ -124,7 +144,7 @@ pub(crate) async fn receive(
     incoming: &mut Source,
     mut decoder: Decoder,
     expected: Expected,
-    mut on_message: impl FnMut(&[Bytes], Arrived<'_>) -> Result<(), Fault>,
+    mut on_message: impl FnMut(&[Bytes], Arrived<'_>) -> Result<Allowed, Fault>,
 ) -> Result<Received, Fault> {
     let missing = || match expected.kind {
         MessageKind::Rest => Fault::new(codes::MISSING_REST, "The message has no REST part"),
@@ -148,6 +168,7 @@ pub(crate) async fn receive(
     let mut ocsp = Vec::new();
     let (mut message, mut part) = (None, None);
     let mut takings = Takings::new(server, true);
+    let mut allowed = Allowed::Everything;
     let mut in_body = false;
     let mut headers_of = Vec::new();
     let (mut result, mut chain, mut signature) = (None, None, None);
@@ -156,12 +177,12 @@ pub(crate) async fn receive(
             match event {
                 Event::OcspResponse(der) => ocsp.push(der),
                 Event::RestMessage(bytes) if expected.kind == MessageKind::Rest => {
-                    on_message(&ocsp, Arrived::Rest(&bytes))?;
+                    allowed = on_message(&ocsp, Arrived::Rest(&bytes))?;
                     message = Some(bytes);
                 }
                 Event::SoapMessage { headers, bytes } if expected.kind == MessageKind::Soap => {
                     watched(&bytes, true)?;
-                    on_message(&ocsp, Arrived::Soap(&headers, &bytes))?;
+                    allowed = on_message(&ocsp, Arrived::Soap(&headers, &bytes))?;
                     (message, part) = (Some(bytes), Some(headers));
                 }
                 Event::RestMessage(_) => return Err(missing()),
@@ -170,6 +191,7 @@ pub(crate) async fn receive(
                     return Err(Fault::new(codes::INVALID_MESSAGE, text));
                 }
                 Event::BodyChunk(bytes) => {
+                    allowed.judge(&bytes)?;
                     if !std::mem::replace(&mut in_body, true) {
                         takings.take(&Piece::Begin(None))?;
                     }
@@ -182,6 +204,7 @@ pub(crate) async fn receive(
                     takings.take(&Piece::End)?;
                 }
                 Event::AttachmentStart(headers) => {
+                    allowed.judge(b"an attachment")?;
                     watched(&Bytes::new(), true)?;
                     headers_of.push(headers);
                     takings.take(&Piece::Begin(None))?;

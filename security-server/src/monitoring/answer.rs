@@ -29,6 +29,9 @@ use crate::server::Server;
 use crate::service_call::Attachments;
 use crate::settings::Client;
 
+/// How long a question waits for those before it.
+const TURN: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// The prefix of what goes wrong in answering questions for records and health (X-Road's, where a
 /// daemon of its own answers them).
 const OPERATIONAL_PREFIX: &str = "server.serverproxy.opmonitor";
@@ -116,7 +119,8 @@ impl Server {
             tracing::error!("operational data cannot be given: {why}");
             Fault::new(codes::INTERNAL_ERROR, "Failed to get records for response")
         };
-        let turn = self.monitoring.searches.acquire().await;
+        let turn = tokio::time::timeout(TURN, self.monitoring.searches.acquire()).await;
+        let turn = turn.map_err(|_| failed("too many ask at once".to_owned()))?;
         let _turn = turn.map_err(|e| failed(e.to_string()))?;
         let looking = tokio::task::spawn_blocking(move || {
             let found = recorder.search(&search).map_err(|e| e.to_string())?;
