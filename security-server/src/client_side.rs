@@ -189,6 +189,7 @@ async fn carry(
     let _share = take_share(server, &request)?;
     attachments.judge_length(settings.body_limit())?;
     let start = attachments.start(settings.limits.inline_body).await?;
+    request.judge_direction().map_err(|fault| fault.with_prefix(codes::CLIENT))?;
     let mut peer = connect(server, &candidates, &request, &conf).await?;
 
     let observed = &told.observed;

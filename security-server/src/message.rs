@@ -67,6 +67,21 @@ pub struct SoapCall {
 }
 
 impl Asked {
+    /// A SOAP request whose body is named as a response would be taken for the provider's when it is evidence.
+    ///
+    /// # Errors
+    /// `inconsistent_headers` for such a one.
+    pub(crate) fn judge_direction(&self) -> Result<(), Fault> {
+        match &self.kind {
+            Kind::Soap(call) if call.message.response => {
+                let operation = &call.message.operation;
+                let text = format!("The body of a request is named as a response: {operation}");
+                Err(Fault::new(codes::INCONSISTENT_HEADERS, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The request that a REST client program sent.
     pub(crate) fn of_rest(request: RestRequest) -> Self {
         Self::from_rest(request.to_block(), request)
@@ -206,15 +221,6 @@ pub(crate) async fn read_soap_body(
     }
 }
 
-/// A request whose body is named as a response would be judged as the provider's when it is evidence.
-fn judge_request(message: &SoapMessage) -> Result<(), Fault> {
-    if message.response {
-        let text = format!("The body of a request is named as a response: {}", message.operation);
-        return Err(Fault::new(codes::INCONSISTENT_HEADERS, text));
-    }
-    Ok(())
-}
-
 /// The envelope is signed and judged as its bytes are: nobody may decode it into something else.
 fn judge_transfer_encoding(part: &PartHeaders) -> Result<(), Fault> {
     let encodings = part
@@ -282,10 +288,7 @@ pub(crate) async fn read_soap_request(
         let content_type = rest::header_text(content_type.as_bytes());
         let body = read_soap_body(&content_type, source, idle).await?;
         let message = match Soap::read(&body.bytes)? {
-            Soap::Message(message) => {
-                judge_request(&message)?;
-                message
-            }
+            Soap::Message(message) => message,
             Soap::Fault(fault) => {
                 // A fault is no request. It is answered as one of ours with its code, in our letters.
                 let text = format!("The request is a SOAP fault: {}", fault.message());
@@ -329,7 +332,6 @@ pub(crate) fn parse_soap_request(
     let Soap::Message(message) = Soap::read(bytes)? else {
         return Err(Fault::new(codes::MISSING_SOAP, "Request does not have SOAP message"));
     };
-    judge_request(&message)?;
     judge_transfer_encoding(part)?;
     let content_type = headers.get(envelope::ORIGINAL_CONTENT_TYPE);
     let request_id = headers.get(envelope::REQUEST_ID).and_then(|id| id.to_str().ok());

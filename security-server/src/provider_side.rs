@@ -126,6 +126,7 @@ async fn exchange(
     let settings = server.settings();
     let target = judge_target(server, &settings, &request, &conf)?;
     judge_signature(server, &request, &received, now, &conf)?;
+    request.judge_direction()?;
     server.timestamping_gate(now)?;
     let server_of_sender =
         sender_identity.first().and_then(|c| conf.server_by_auth_certificate(c)).map(|s| {

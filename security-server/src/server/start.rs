@@ -280,6 +280,7 @@ impl Running {
         }
         let mut newer = self.server.settings().as_ref().clone();
         newer.clients = settings.clients;
+        newer.tls.check_client_dates = settings.tls.check_client_dates;
         self.server.settings.store(Arc::new(newer));
         self.server.services.reset();
         Ok(())

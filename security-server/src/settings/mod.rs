@@ -362,6 +362,9 @@ impl Settings {
     /// What differs in `newer` and takes effect only when the server starts again: all but the
     /// clients. The names are those of the configuration's sections and top-level keys.
     pub fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
+        // Whether certificates must be in date is asked for each message.
+        let tls =
+            |settings: &Self| TlsSettings { check_client_dates: false, ..settings.tls.clone() };
         let differs = [
             ("server", self.server != newer.server),
             ("data_dir", self.data_dir != newer.data_dir),
@@ -376,7 +379,7 @@ impl Settings {
             ("log", self.log != newer.log),
             ("monitoring", self.monitoring != newer.monitoring),
             ("limits", self.limits != newer.limits),
-            ("tls", self.tls != newer.tls),
+            ("tls", tls(self) != tls(newer)),
             ("logging", self.logging != newer.logging),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()

@@ -19,8 +19,9 @@ use crate::wire::{Answer, Wire};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) envelope: Vec<u8>,
-    /// The headers of the envelope's part, in a multipart.
-    pub(crate) part: Option<PartHeaders>,
+    /// Of the envelope's part, in a multipart: its media type, and its other headers. Parameters of the type are the
+    /// servers' own.
+    pub(crate) part: Option<(String, Vec<(String, String)>)>,
     pub(crate) attachments: Vec<(PartHeaders, Vec<u8>)>,
 }
 
@@ -44,7 +45,9 @@ impl Message {
         }
         let mut parts = parts.into_iter();
         let (part, envelope) = parts.next()?;
-        Some(Self { envelope, part: Some(part), attachments: parts.collect() })
+        let kind = ContentType::parse(part.content_type().unwrap_or_default()).base().to_owned();
+        let part = Some((kind, part.others().to_vec()));
+        Some(Self { envelope, part, attachments: parts.collect() })
     }
 
     pub(crate) fn header(&self) -> Option<SoapMessage> {
