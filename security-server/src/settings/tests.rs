@@ -116,7 +116,7 @@ server = "DEV/GOV/1234/SS1"
 listen.zzzzzzzz = 1
 peers.zzzzzzzz = 1
 global_conf = { anchor = "anchor.xml", zzzzzzzz = 1 }
-token.zzzzzzzz = 1
+token = { zzzzzzzz = 1, modules = [{ name = "a", library = "anchor.xml", label = "a", zzzzzzzz = 1 }] }
 timestamping.zzzzzzzz = 1
 ocsp.zzzzzzzz = 1
 log.zzzzzzzz = 1
@@ -148,7 +148,7 @@ services = [{ code = "a", zzzzzzzz = 1 }]
     let sections = reference.lines().filter_map(|line| line.strip_prefix("## `[")?.split_once(']'));
     let documented: BTreeSet<String> = keys
         .chain(sections)
-        .map(|(key, _)| key.trim_start_matches('[').replace("clients.", ""))
+        .map(|(key, _)| key.trim_start_matches('[').replace("clients.", "").replace("token.", ""))
         .filter(|key| !key.contains(['/', ':']))
         .collect();
     assert_eq!(documented, known);
