@@ -11,7 +11,7 @@ use causeway_message::soap::SoapMessage;
 use causeway_monitoring::{Record, Recorder, ServerType};
 
 use super::now_ms;
-use crate::access::normalized_service_path;
+use crate::access::{PathPattern, normalized_service_path};
 use crate::body::Taken;
 use crate::message::{Asked, Kind};
 use crate::server::Server;
@@ -229,15 +229,13 @@ fn kind(kind: Option<ServiceKind>) -> &'static str {
 fn described(service: &Service, request: &RestRequest) -> Option<String> {
     let path = normalized_service_path(&request.service_path).ok()?;
     service
-        .rights
-        .iter()
-        .filter(|right| !right.path.is_everything())
-        .filter(|right| right.method.as_ref().is_none_or(|m| m.eq_ignore_ascii_case(&request.verb)))
-        .filter(|right| right.path.matches(&path))
-        .map(|right| right.path.as_str())
+        .listed_endpoints()
+        .into_iter()
+        .filter(|e| e.method == "*" || e.method.eq_ignore_ascii_case(&request.verb))
+        .filter(|e| PathPattern::parse(&e.path).is_ok_and(|pattern| pattern.matches(&path)))
+        .map(|endpoint| endpoint.path)
         // The most telling: `/pets/first` rather than `/pets/*`.
         .max()
-        .map(str::to_owned)
 }
 
 /// `[class/]code` (`pr-rest` 4.3).
